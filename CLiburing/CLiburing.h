@@ -1,0 +1,59 @@
+// What Swift needs of liburing: the library's header, inline shims for what are macros or unions
+// there, and constants newer than the distribution's header (2.3). No logic lives here.
+#ifndef WEIR_CLIBURING_H
+#define WEIR_CLIBURING_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <liburing.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+// A submission entry, or NULL when the submission queue is full. In liburing 2.3 the public
+// io_uring_get_sqe is not inline; this is its inline body.
+static inline struct io_uring_sqe *weir_get_sqe(struct io_uring *ring) {
+    return _io_uring_get_sqe(ring);
+}
+
+// Completion queue, read side: head and tail as the application sees them, entry by position.
+static inline unsigned weir_cq_head(const struct io_uring *ring) { return *ring->cq.khead; }
+static inline unsigned weir_cq_tail(const struct io_uring *ring) {
+    return __atomic_load_n(ring->cq.ktail, __ATOMIC_ACQUIRE);
+}
+static inline struct io_uring_cqe *weir_cq_entry(const struct io_uring *ring, unsigned position) {
+    return &ring->cq.cqes[position & ring->cq.ring_mask];
+}
+static inline void weir_cq_advance(struct io_uring *ring, unsigned count) {
+    io_uring_cq_advance(ring, count);
+}
+// How many completions the kernel dropped for want of room; 0 for ever where it keeps them (NODROP).
+static inline unsigned weir_cq_dropped(const struct io_uring *ring) {
+    return __atomic_load_n(ring->cq.koverflow, __ATOMIC_RELAXED);
+}
+
+// Fields that live in anonymous unions of the submission entry.
+static inline void weir_sqe_set_token(struct io_uring_sqe *sqe, uint64_t token) {
+    sqe->user_data = token;
+}
+static inline void weir_sqe_select_buffer(struct io_uring_sqe *sqe, uint16_t group) {
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = group;
+}
+static inline void weir_sqe_or_ioprio(struct io_uring_sqe *sqe, uint16_t bits) {
+    sqe->ioprio |= bits;
+}
+
+// Buffer ring entries; the tail is published once a batch by weir_buffer_ring_advance.
+static inline void weir_buffer_ring_add(struct io_uring_buf_ring *ring, void *address,
+                                        unsigned length, uint16_t identifier, int mask,
+                                        int offset) {
+    io_uring_buf_ring_add(ring, address, length, identifier, mask, offset);
+}
+static inline void weir_buffer_ring_advance(struct io_uring_buf_ring *ring, int count) {
+    io_uring_buf_ring_advance(ring, count);
+}
+
+#endif

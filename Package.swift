@@ -1,0 +1,48 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// What every target is built with: warnings are errors, and small functions are specialised across
+/// module borders, so that the data plane pays no call for living in several modules.
+let common: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .unsafeFlags(["-cross-module-optimization"], .when(configuration: .release)),
+]
+
+/// Pure modules also keep strict memory safety: every unsafe construct in them is marked `unsafe`.
+let pure: [SwiftSetting] = common + [.strictMemorySafety()]
+
+let package = Package(
+    name: "weir",
+    products: [.executable(name: "weir", targets: ["weir"])],
+    targets: [
+        .systemLibrary(
+            name: "CLiburing", path: "CLiburing", pkgConfig: "liburing",
+            providers: [.apt(["liburing-dev"])]),
+        .systemLibrary(
+            name: "CLibyaml", path: "Sources/CLibyaml", pkgConfig: "yaml-0.1",
+            providers: [.apt(["libyaml-dev"])]),
+
+        .target(name: "Base", swiftSettings: common),
+        .target(name: "Balancing", dependencies: ["Base"], swiftSettings: pure),
+        .target(name: "Configuration", dependencies: ["Base", "CLibyaml"], swiftSettings: common),
+        .target(name: "Ring", dependencies: ["CLiburing", "Base"], swiftSettings: common),
+        .target(name: "EmulatedKernel", dependencies: ["Ring", "Base"], swiftSettings: common),
+        .target(name: "Telemetry", dependencies: ["Base"], swiftSettings: common),
+        .target(
+            name: "Dataplane",
+            dependencies: ["Base", "Balancing", "Configuration", "Ring", "Telemetry"],
+            swiftSettings: common),
+        .target(
+            name: "Control",
+            dependencies: ["Configuration", "Telemetry", "Dataplane", "Ring", "EmulatedKernel"],
+            swiftSettings: common),
+        .executableTarget(name: "weir", dependencies: ["Control"], swiftSettings: common),
+
+        .testTarget(name: "BaseTests", dependencies: ["Base"], swiftSettings: common),
+        .testTarget(
+            name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: common),
+        .testTarget(
+            name: "RingTests", dependencies: ["Ring", "EmulatedKernel"], swiftSettings: common),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,2 @@
+// libyaml as Debian ships it (libyaml-dev); only Configuration imports it.
+#include <yaml.h>

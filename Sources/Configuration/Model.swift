@@ -1,0 +1,178 @@
+// The configuration as a value: what a file says after defaults are filled in, before anything of the
+// world is touched. Names and units follow `docs/configuration.md`; the reader fills it, `Control`
+// compiles it into the snapshot that workers use.
+
+/// Everything that one configuration file says, defaults included.
+public struct Configuration: Equatable, Sendable {
+    public var workers = WorkerCount.automatic
+    public var engine = EngineChoice.automatic
+    public var limits = ProcessLimits()
+    public var logs = LogSettings()
+    /// In the order of the file.
+    public var listeners: [Listener] = []
+    /// In the order of the file.
+    public var pools: [Pool] = []
+
+    public init() {}
+}
+
+/// How many worker threads to run.
+public enum WorkerCount: Equatable, Sendable {
+    /// As many as the cores that this process may use.
+    case automatic
+    case count(Int)
+}
+
+/// Which kernel interface carries the data plane.
+public enum EngineChoice: String, CaseIterable, Equatable, Sendable {
+    /// io_uring where it works, else epoll.
+    case automatic = "auto"
+    case ioUring = "io_uring"
+    case epoll = "epoll"
+}
+
+/// Limits of the whole process.
+public struct ProcessLimits: Equatable, Sendable {
+    /// Client connections at once; beyond it, accepting pauses.
+    public var sessions = 16_384
+    /// Receive buffers of each worker; nil sizes them from `sessions`.
+    public var buffers: Int?
+    /// Bytes of one receive buffer.
+    public var bufferSizeBytes = 16 * 1024
+
+    public init() {}
+}
+
+/// Where records go and how they look.
+public struct LogSettings: Equatable, Sendable {
+    public var access = LogDestination.standardOutput
+    public var events = LogDestination.standardError
+    public var format = LogFormat.json
+    /// Share (0...1) of successful sessions that is logged; failures always are.
+    public var successSampleShare = 1.0
+
+    public init() {}
+}
+
+public enum LogDestination: Equatable, Sendable {
+    case off
+    case standardOutput
+    case standardError
+    case file(path: String)
+}
+
+public enum LogFormat: String, CaseIterable, Equatable, Sendable {
+    case json
+    case text
+}
+
+/// Addresses that Weir accepts on, and what happens to what comes in.
+public struct Listener: Equatable, Sendable {
+    public var name: String
+    public var bind: [Address]
+    public var mode = ListenerMode.tcp
+    /// Name of the pool; the reader has checked that it exists.
+    public var pool: String
+    public var timeouts = ListenerTimeouts()
+    public var limits = ListenerLimits()
+    public var relay = RelayChoice.automatic
+    /// Where the listener's name stands in the file.
+    public var position: SourcePosition
+
+    public init(name: String, bind: [Address], pool: String, position: SourcePosition) {
+        self.name = name
+        self.bind = bind
+        self.pool = pool
+        self.position = position
+    }
+}
+
+public enum ListenerMode: String, CaseIterable, Equatable, Sendable {
+    case tcp
+}
+
+/// Durations in nanoseconds.
+public struct ListenerTimeouts: Equatable, Sendable {
+    /// From picking a backend to the established connection, for each candidate.
+    public var connectNanoseconds: UInt64 = 5_000_000_000
+    /// Without a byte either way.
+    public var idleNanoseconds: UInt64 = 3_600_000_000_000
+
+    public init() {}
+}
+
+public struct ListenerLimits: Equatable, Sendable {
+    /// Sessions of this listener at once; beyond it, accepting on it pauses. nil: only the process's limit.
+    public var sessions: Int?
+    /// Sessions of one client address at once; beyond it, a connection is closed. nil: no limit.
+    public var sessionsPerClient: Int?
+
+    public init() {}
+}
+
+/// How bytes are moved.
+public enum RelayChoice: String, CaseIterable, Equatable, Sendable {
+    /// Copy small traffic, splice what moves bulk.
+    case automatic = "auto"
+    case copy
+    case splice
+}
+
+/// Backends with one balancing policy.
+public struct Pool: Equatable, Sendable {
+    public var name: String
+    public var balance = BalancePolicy.roundRobin
+    /// In the order of the file.
+    public var backends: [Backend]
+    public var position: SourcePosition
+
+    public init(name: String, backends: [Backend], position: SourcePosition) {
+        self.name = name
+        self.backends = backends
+        self.position = position
+    }
+}
+
+public enum BalancePolicy: String, CaseIterable, Equatable, Sendable {
+    case roundRobin = "round_robin"
+    case random
+}
+
+public struct Backend: Equatable, Sendable {
+    /// Given, or the address as written where no name is given.
+    public var name: String
+    public var address: Address
+    /// Share of new sessions relative to the others of the pool, 0...65535; 0 takes none.
+    public var weight = 1
+    /// Sessions at once; beyond it, the backend is passed over. nil: no limit.
+    public var maxSessions: Int?
+    public var position: SourcePosition
+
+    public init(name: String, address: Address, position: SourcePosition) {
+        self.name = name
+        self.address = address
+        self.position = position
+    }
+}
+
+/// Where a server is, as the file says it.
+public enum Address: Hashable, Sendable {
+    /// Host byte order.
+    case ipv4(UInt32, port: UInt16)
+    /// The 16 octets as two halves, each in host byte order (`high` holds the first eight octets).
+    case ipv6(high: UInt64, low: UInt64, port: UInt16)
+    case unix(path: String)
+    /// A host name, resolved at start (only backends may have one).
+    case name(String, port: UInt16)
+}
+
+/// A place in a configuration file; both count from 1. `column` counts Unicode scalars.
+public struct SourcePosition: Equatable, Hashable, Sendable {
+    public var line: Int
+    public var column: Int
+
+    public init(line: Int, column: Int) {
+        self.line = line
+        self.column = column
+    }
+}
