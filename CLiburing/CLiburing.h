@@ -6,11 +6,13 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include <fcntl.h>
 #include <liburing.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 // A submission entry, or NULL when the submission queue is full. In liburing 2.3 the public
 // io_uring_get_sqe is not inline; this is its inline body.
@@ -55,5 +57,12 @@ static inline void weir_buffer_ring_add(struct io_uring_buf_ring *ring, void *ad
 static inline void weir_buffer_ring_advance(struct io_uring_buf_ring *ring, int count) {
     io_uring_buf_ring_advance(ring, count);
 }
+
+// GNU calls and constants that Swift's Glibc module leaves out.
+static inline long weir_splice(int input, int output, size_t length) {
+    return splice(input, NULL, output, NULL, length, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+}
+static inline int weir_set_pipe_size(int descriptor, int bytes) { return fcntl(descriptor, F_SETPIPE_SZ, bytes); }
+static inline int weir_pipe_size(int descriptor) { return fcntl(descriptor, F_GETPIPE_SZ); }
 
 #endif

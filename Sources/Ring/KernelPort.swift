@@ -38,17 +38,19 @@ public struct KernelPort {
     /// Nanoseconds since 1970-01-01 UTC, for log records.
     public var wallClockNow: @convention(c) (_ context: Context) -> UInt64
 
-    /// Non-blocking splice(2) of up to `length` bytes; the socket must be non-blocking (`setNonBlocking`).
-    /// Answers the bytes moved, 0 at the end of input, or a negative errno (`-EAGAIN`: not ready).
+    /// Non-blocking splice(2) of up to `length` bytes between a socket and a pipe. Answers the bytes
+    /// moved, 0 at the end of input, or a negative errno (`-EAGAIN`: not ready).
     public var splice:
         @convention(c) (_ context: Context, _ input: Int32, _ output: Int32, _ length: Int) -> Int
     /// A non-blocking pipe: `descriptors[0]` reads, `[1]` writes; asks for `capacityBytes`, keeps what the
     /// kernel grants. Answers the capacity in bytes.
     public var makePipe:
-        @convention(c) (_ context: Context, _ descriptors: UnsafeMutablePointer<Int32>, _ capacityBytes: Int32)
+        @convention(c) (
+            _ context: Context, _ descriptors: UnsafeMutablePointer<Int32>, _ capacityBytes: Int32
+        )
             -> Int32
-    /// A blocking, close-on-exec stream socket (io_uring waits by itself; a non-blocking one would answer
-    /// EAGAIN). Answers the descriptor.
+    /// A non-blocking, close-on-exec stream socket. (Ring operations on it wait for readiness all the same;
+    /// splice(2) needs the flag.) Answers the descriptor.
     public var makeStreamSocket: @convention(c) (_ context: Context, _ family: Int32) -> Int32
     /// setsockopt(2).
     public var setOption:
@@ -62,8 +64,8 @@ public struct KernelPort {
             _ context: Context, _ descriptor: Int32, _ address: UnsafeMutablePointer<sockaddr_storage>,
             _ length: UnsafeMutablePointer<UInt32>
         ) -> Int32
-    /// Sets or clears O_NONBLOCK.
-    public var setNonBlocking: @convention(c) (_ context: Context, _ descriptor: Int32, _ on: Bool) -> Int32
+    /// shutdown(2). A direct call: the ring hands IORING_OP_SHUTDOWN to a kernel worker thread, always.
+    public var shutdown: @convention(c) (_ context: Context, _ descriptor: Int32, _ how: Int32) -> Int32
     /// close(2), for what is not closed by the ring (pipes).
     public var close: @convention(c) (_ context: Context, _ descriptor: Int32) -> Int32
 }

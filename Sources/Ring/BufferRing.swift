@@ -1,0 +1,116 @@
+// Receive buffers that the kernel picks from when data is there, so that an idle connection holds none.
+// One for each worker. It owns the memory and knows of every buffer whether the kernel or the worker has
+// it; the worker links buffers that it holds into queues through `next`.
+
+import Base
+import CLiburing
+
+/// What the worker notes about a buffer that it holds.
+public struct BufferSegment: BitwiseCopyable {
+    /// First byte that is not sent yet.
+    public var offset: UInt32
+    /// Bytes from `offset` on.
+    public var length: UInt32
+    /// The buffer behind this one in its queue; `BufferRing.none` at the end.
+    public var next: UInt16
+    /// True exactly while the kernel may pick it.
+    var isInKernel: Bool
+}
+
+public struct BufferRing: ~Copyable {
+    /// No buffer.
+    public static let none = UInt16.max
+
+    /// The group number that receives name.
+    public let group: UInt16
+    /// How many buffers there are; at most 32,768.
+    public let count: Int
+    /// Bytes of each.
+    public let bufferSizeBytes: Int
+    /// How many the kernel may pick from, those given back in this batch included.
+    public private(set) var inKernelCount = 0
+
+    private let memory: UnsafeMutableRawPointer
+    private let segments: UnsafeMutablePointer<BufferSegment>
+    private let ring: UnsafeMutablePointer<io_uring_buf_ring>
+    private let ringBytes: Int
+    private let mask: Int32
+    private var unpublished: Int32 = 0
+
+    /// Registers `count` buffers with the kernel, all of them the kernel's at first.
+    public init(ring owner: borrowing Ring, group: UInt16, count: Int, bufferSizeBytes: Int)
+        throws(RingSetUpError)
+    {
+        precondition(count > 0 && count <= 32_768 && bufferSizeBytes > 0)
+        var entries = 1
+        while entries < count { entries *= 2 }
+        ringBytes = entries * MemoryLayout<io_uring_buf>.stride
+        let ringMemory = PagedMemory.reserve(byteCount: ringBytes)
+        var registration = io_uring_buf_reg()
+        registration.ring_addr = UInt64(UInt(bitPattern: ringMemory))
+        registration.ring_entries = UInt32(entries)
+        registration.bgid = group
+        let result = owner.port.registerBufferRing(owner.port.context, owner.raw, &registration)
+        guard result == 0 else {
+            PagedMemory.release(ringMemory, byteCount: ringBytes)
+            throw RingSetUpError(step: "registering receive buffers", errno: -result)
+        }
+        self.group = group
+        self.count = count
+        self.bufferSizeBytes = bufferSizeBytes
+        mask = Int32(entries - 1)
+        ring = ringMemory.assumingMemoryBound(to: io_uring_buf_ring.self)
+        memory = PagedMemory.reserve(byteCount: count * bufferSizeBytes)
+        segments = PagedMemory.reserve(BufferSegment.self, count: count)
+        for identifier in 0..<count { giveBack(UInt16(identifier)) }
+        publish()
+    }
+
+    /// To be called after the ring is gone: the kernel writes into this memory until then.
+    deinit {
+        PagedMemory.release(memory, byteCount: count * bufferSizeBytes)
+        PagedMemory.release(segments, byteCount: count * MemoryLayout<BufferSegment>.stride)
+        PagedMemory.release(ring, byteCount: ringBytes)
+    }
+
+    /// First byte of a buffer.
+    @inline(__always)
+    public func bytes(_ identifier: UInt16) -> UnsafeMutableRawPointer {
+        memory + Int(identifier) * bufferSizeBytes
+    }
+
+    /// The worker's note of a buffer that it holds.
+    @inline(__always)
+    public func segment(_ identifier: UInt16) -> UnsafeMutablePointer<BufferSegment> {
+        precondition(Int(identifier) < count)
+        return segments + Int(identifier)
+    }
+
+    /// The kernel picked this buffer and put `length` bytes in it: it is the worker's from here on.
+    @inline(__always)
+    public mutating func take(_ identifier: UInt16, length: UInt32) {
+        let segment = segment(identifier)
+        precondition(segment.pointee.isInKernel, "a buffer has one owner")
+        segment.pointee = BufferSegment(offset: 0, length: length, next: Self.none, isInKernel: false)
+        inKernelCount -= 1
+    }
+
+    /// The buffer is the kernel's again, from the next `publish` on.
+    @inline(__always)
+    public mutating func giveBack(_ identifier: UInt16) {
+        let segment = segment(identifier)
+        precondition(!segment.pointee.isInKernel, "a buffer is given back once")
+        segment.pointee.isInKernel = true
+        weir_buffer_ring_add(ring, bytes(identifier), UInt32(bufferSizeBytes), identifier, mask, unpublished)
+        unpublished += 1
+        inKernelCount += 1
+    }
+
+    /// Shows the kernel what was given back: once a batch.
+    @inline(__always)
+    public mutating func publish() {
+        if unpublished == 0 { return }
+        weir_buffer_ring_advance(ring, unpublished)
+        unpublished = 0
+    }
+}
