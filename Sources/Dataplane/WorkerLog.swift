@@ -26,6 +26,8 @@ public struct LogSink: Sendable {
 /// A log of a worker: its buffer, and what of it is in the kernel.
 struct WorkerLog: ~Copyable {
     private static let halfBytes = 128 * 1024
+    /// Bytes that one takes.
+    static var bytes: Int { 2 * halfBytes }
 
     let sink: LogSink
     /// Slot in the tokens of its writes.
