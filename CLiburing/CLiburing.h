@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -64,5 +65,13 @@ static inline long weir_splice(int input, int output, size_t length) {
 }
 static inline int weir_set_pipe_size(int descriptor, int bytes) { return fcntl(descriptor, F_SETPIPE_SZ, bytes); }
 static inline int weir_pipe_size(int descriptor) { return fcntl(descriptor, F_GETPIPE_SZ); }
+
+// Calls whose address argument is a transparent union in C, for the kernel that is emulated on epoll.
+static inline int weir_connect(int descriptor, const void *address, socklen_t length) {
+    return connect(descriptor, (const struct sockaddr *)address, length);
+}
+static inline int weir_accept(int descriptor, void *address, socklen_t *length, int flags) {
+    return accept4(descriptor, (struct sockaddr *)address, length, flags);
+}
 
 #endif
