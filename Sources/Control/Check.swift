@@ -13,7 +13,8 @@ public enum Check {
         let memory = Worker.memory(
             slots: sizing.slots, buffers: sizing.buffers,
             bufferSizeBytes: configuration.limits.bufferSizeBytes)
-        let most = sizing.workers * memory.buffersBytes + sizing.workers * memory.fixedBytes
+        let most =
+            sizing.workers * memory.buffersBytes + sizing.workers * memory.fixedBytes
             + sizing.sessions * memory.sessionBytes
         var lines = [configuration.rendered(), "# engine: \(engine.name) (\(engine.why))"]
         lines.append("# workers: \(sizing.workers), sessions: \(sizing.sessions) at most")

@@ -64,6 +64,6 @@ public enum Demo {
             Below is the log: a line for each connection that ended. Ctrl-C drains and stops.
 
             """)
-        fflush(stdout)
+        fflush(nil)
     }
 }

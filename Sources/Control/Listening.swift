@@ -77,7 +77,8 @@ struct Listening {
         var status = stat()
         guard lstat(path, &status) == 0 else { return }
         guard status.st_mode & S_IFMT == S_IFSOCK else {
-            throw Failure("listener \(listener): \(path) exists and is no socket; move it or bind another path")
+            throw Failure(
+                "listener \(listener): \(path) exists and is no socket; move it or bind another path")
         }
         let probe = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         defer { close(probe) }

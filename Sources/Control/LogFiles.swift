@@ -1,6 +1,7 @@
 // Opens the log destinations, tells the workers how to write to them, and opens them anew when asked
 // (SIGUSR1), so that a file can be rotated by renaming it.
 
+import CLinux
 import Configuration
 import Dataplane
 import Glibc
@@ -30,7 +31,7 @@ struct LogFiles {
     ) throws(Failure) {
         guard case .file(let path) = destination else { return }
         let fresh = try openFile(path, key)
-        dup3(fresh, descriptor, O_CLOEXEC)
+        _ = weir_replace_descriptor(fresh, descriptor)
         close(fresh)
     }
 

@@ -1,28 +1,26 @@
 // What the operating system grants this process: cores and descriptors.
 
+import CLinux
 import Configuration
 import Glibc
 
 enum Granted {
+    /// Room for 8,192 cores, the most that Linux is built for.
+    private static let maskBytes = 1024
+
     /// The cores that this process may run on, ascending.
     static func cores() -> [Int] {
-        var set = cpu_set_t()
-        let size = MemoryLayout<cpu_set_t>.size
-        guard sched_getaffinity(0, size, &set) == 0 else { return [0] }
-        let found = withUnsafeBytes(of: set) { bytes in
-            (0..<size * 8).filter { bytes[$0 / 8] & (1 << UInt8($0 % 8)) != 0 }
-        }
+        var mask = [UInt8](repeating: 0, count: maskBytes)
+        guard weir_get_affinity(&mask, mask.count) > 0 else { return [0] }
+        let found = (0..<mask.count * 8).filter { mask[$0 / 8] & (1 << UInt8($0 % 8)) != 0 }
         return found.isEmpty ? [0] : found
     }
 
     /// Binds the calling thread to one core; it goes on unbound where that is not allowed.
     static func pin(toCore core: Int) {
-        var set = cpu_set_t()
-        withUnsafeMutableBytes(of: &set) { bytes in
-            guard core / 8 < bytes.count else { return }
-            bytes[core / 8] = 1 << UInt8(core % 8)
-        }
-        _ = sched_setaffinity(0, MemoryLayout<cpu_set_t>.size, &set)
+        var mask = [UInt8](repeating: 0, count: maskBytes)
+        mask[core / 8] = 1 << UInt8(core % 8)
+        _ = weir_set_affinity(mask, mask.count)
     }
 
     /// Raises the limit of open descriptors as far as this process may. Answers it.

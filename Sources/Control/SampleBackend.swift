@@ -2,6 +2,7 @@
 // bounded in connections and in bytes; for showing, not for serving.
 
 import Base
+import CLinux
 import Configuration
 import Glibc
 
@@ -46,7 +47,7 @@ enum SampleBackend {
             polled = [pollfd(fd: listener, events: Int16(POLLIN), revents: 0)]
         }
 
-        func run() -> Never {
+        func run() {
             while true {
                 polled[0].events = polled.count <= SampleBackend.connectionLimit ? Int16(POLLIN) : 0
                 poll(&polled, nfds_t(polled.count), -1)
@@ -61,8 +62,7 @@ enum SampleBackend {
         }
 
         private func accept() {
-            let descriptor = accept4(
-                polled[0].fd, nil, nil, Int32(SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue))
+            let descriptor = weir_accept_nonblocking(polled[0].fd)
             guard descriptor >= 0 else { return }
             polled.append(pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0))
             requests.append([])
@@ -77,7 +77,7 @@ enum SampleBackend {
             while let end = endOfHead(requests[index]) {
                 requests[index].removeFirst(end)
                 // A client that does not read its answers has had its turn.
-                guard send(polled[index].fd, response, response.count, Int32(MSG_NOSIGNAL)) == response.count
+                guard send(polled[index].fd, response, response.count, 0) == response.count
                 else { return false }
             }
             return requests[index].count <= SampleBackend.requestLimitBytes
@@ -86,7 +86,8 @@ enum SampleBackend {
         private func endOfHead(_ bytes: [UInt8]) -> Int? {
             let end: [UInt8] = [13, 10, 13, 10]
             guard bytes.count >= end.count else { return nil }
-            for start in 0...(bytes.count - end.count) where bytes[start..<start + end.count].elementsEqual(end) {
+            for start in 0...(bytes.count - end.count)
+            where bytes[start..<start + end.count].elementsEqual(end) {
                 return start + end.count
             }
             return nil

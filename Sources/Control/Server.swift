@@ -2,6 +2,7 @@
 // workers, then wait for signals. SIGTERM drains and a second one stops; SIGUSR1 opens the logs anew.
 
 import Base
+import CLinux
 import Configuration
 import Dataplane
 import Glibc
@@ -35,7 +36,7 @@ public final class Server {
     public init(_ configuration: Configuration, options: ServerOptions) throws(Failure) {
         self.options = options
         signals = try Self.takeSignals()
-        reports = eventfd(0, Int32(EFD_CLOEXEC.rawValue | EFD_NONBLOCK.rawValue))
+        reports = weir_eventfd()
         var configuration = configuration
         let sizing = Sizing(configuration, backlog: Worker.backlog)
         let configuredSessions = configuration.limits.sessions
@@ -81,7 +82,7 @@ public final class Server {
         sigemptyset(&set)
         for number in [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2] { sigaddset(&set, number) }
         pthread_sigmask(SIG_BLOCK, &set, nil)
-        let descriptor = signalfd(-1, &set, Int32(SFD_CLOEXEC.rawValue | SFD_NONBLOCK.rawValue))
+        let descriptor = weir_signalfd(&set)
         guard descriptor >= 0 else { throw Failure("cannot wait for signals: \(errorText(errno))") }
         return descriptor
     }
@@ -139,9 +140,9 @@ public final class Server {
     ) throws(Failure) {
         let cores = Granted.cores()
         var seed: UInt64 = 0
-        _ = getrandom(&seed, 8, 0)
+        _ = weir_random_bytes(&seed, 8)
         for index in 0..<sizing.workers {
-            let wake = eventfd(0, Int32(EFD_CLOEXEC.rawValue | EFD_NONBLOCK.rawValue))
+            let wake = weir_eventfd()
             guard wake >= 0 else { throw Failure("cannot open an eventfd: \(errorText(errno))") }
             let settings = WorkerSettings(
                 index: index, port: .real, seed: seed, slots: sizing.slots, buffers: sizing.buffers,

@@ -53,6 +53,6 @@ enum Systemd {
         let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { return }
         defer { close(descriptor) }
-        _ = address.with { sendto(descriptor, state, state.utf8.count, Int32(MSG_NOSIGNAL), $0, $1) }
+        _ = address.with { sendto(descriptor, state, state.utf8.count, 0, $0, $1) }
     }
 }

@@ -69,7 +69,7 @@ final class WorkerThread: @unchecked Sendable {
     private func main() {
         if let core { Granted.pin(toCore: core) }
         do throws(RingSetUpError) {
-            let kernel = engine.kind == .epoll ? try EmulatedKernel() : nil
+            let kernel = engine.kind == .epoll ? EmulatedKernel() : nil
             settings.port = kernel?.port ?? .real
             var worker = try Worker(settings, snapshot: snapshot, shared: shared, counters: counters)
             report(.serving)

@@ -69,7 +69,8 @@ extension Worker {
 
     mutating func reportPause(_ acceptor: Int, _ cause: PauseCause) {
         guard let memory = beginEvent() else { return }
-        var record = eventRecord(memory, level: cause == .sessionLimit ? "warning" : "error", event: "accept_paused")
+        var record = eventRecord(
+            memory, level: cause == .sessionLimit ? "warning" : "error", event: "accept_paused")
         record.text("listener", snapshot.listener(acceptors[acceptor].socket.listener).pointee.name)
         record.word("cause", cause.text)
         record.number("sessions", UInt64(max(shared.pointee.sessionCount, 0)))

@@ -131,7 +131,8 @@ extension Worker {
     ) {
         guard !session.isInKernel(.cancelReceive(direction)) else { return }
         let target = Token(
-            operation: Operation.receive(direction).rawValue, generation: sessions.generation(slot), slot: slot)
+            operation: Operation.receive(direction).rawValue, generation: sessions.generation(slot),
+            slot: slot)
         ring.cancel(target, token: submitting(.cancelReceive(direction), slot, session))
     }
 

@@ -41,6 +41,10 @@ struct StarvedList: ~Copyable {
     mutating func remove(_ slot: UInt32, _ direction: Direction) {
         let entry = links[Int(slot * 2 + UInt32(direction.rawValue))]
         if entry.previous == 0 { head = entry.next } else { links[Int(entry.previous - 1)].next = entry.next }
-        if entry.next == 0 { tail = entry.previous } else { links[Int(entry.next - 1)].previous = entry.previous }
+        if entry.next == 0 {
+            tail = entry.previous
+        } else {
+            links[Int(entry.next - 1)].previous = entry.previous
+        }
     }
 }

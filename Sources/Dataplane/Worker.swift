@@ -243,7 +243,8 @@ public struct Worker: ~Copyable {
 
     /// Marks an operation of a session as in the kernel and names it.
     @inline(__always)
-    func submitting(_ operation: Operation, _ slot: UInt32, _ session: UnsafeMutablePointer<Session>) -> Token {
+    func submitting(_ operation: Operation, _ slot: UInt32, _ session: UnsafeMutablePointer<Session>) -> Token
+    {
         precondition(!session.isInKernel(operation), "one of each operation at a time")
         session.pointee.inKernel.insert(InKernel(operation))
         return Token(operation: operation.rawValue, generation: sessions.generation(slot), slot: slot)

@@ -275,7 +275,8 @@ public struct RecordWriter {
 
     private static func needsQuotes(_ value: UnsafeRawBufferPointer) -> Bool {
         if value.isEmpty { return true }
-        for octet in value where octet <= 0x20 || octet >= 0x7F || octet == UInt8(ascii: "\"")
+        for octet in value
+        where octet <= 0x20 || octet >= 0x7F || octet == UInt8(ascii: "\"")
             || octet == UInt8(ascii: "=") || octet == UInt8(ascii: "\\")
         {
             return true

@@ -38,7 +38,9 @@ final class Arguments {
 
     /// The next word that is no option.
     func positional(_ name: String) throws(Failure) -> String {
-        guard let index = rest.firstIndex(where: { !$0.hasPrefix("-") }) else { throw usage("\(name) is missing") }
+        guard let index = rest.firstIndex(where: { !$0.hasPrefix("-") }) else {
+            throw usage("\(name) is missing")
+        }
         return rest.remove(at: index)
     }
 

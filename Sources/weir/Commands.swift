@@ -3,7 +3,7 @@
 import Configuration
 import Control
 
-struct Command {
+struct Command: Sendable {
     let name: String
     /// What follows the name, as in a usage line.
     let arguments: String
@@ -11,7 +11,7 @@ struct Command {
     /// Options and remarks, a line each.
     let details: [String]
     let example: String
-    let run: (Arguments) throws(Failure) -> Int32
+    let run: @Sendable (Arguments) throws(Failure) -> Int32
 }
 
 enum Commands {
@@ -32,7 +32,7 @@ enum Commands {
         let file = try arguments.value("-c", "--config")
         let timeout = try arguments.number("--drain-timeout", within: 0...86_400)
         try arguments.finish()
-        let path = try file ?? ConfigurationFile.defaultPath()
+        let path = if let file { file } else { try ConfigurationFile.defaultPath() }
         var options = ServerOptions()
         options.configurationName = path
         if let timeout { options.drainTimeoutSeconds = timeout }

@@ -5,12 +5,13 @@ import Control
 import Glibc
 
 func standardOutput(_ text: String) {
-    fputs(text, stdout)
-    fflush(stdout)
+    print(text, terminator: "")
+    fflush(nil)
 }
 
 func standardError(_ text: String) {
-    fputs(text + "\n", stderr)
+    let line = text + "\n"
+    _ = write(STDERR_FILENO, line, line.utf8.count)
 }
 
 /// ` (did you mean `x`?)`, or nothing.
