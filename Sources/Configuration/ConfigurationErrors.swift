@@ -105,7 +105,8 @@ extension SourceText {
     /// The part of a line to show, so that the error stands in it.
     private func window(of line: Range<Int>, around index: Int) -> Range<Int> {
         if line.count <= Self.excerptWidth { return line }
-        let start = max(line.lowerBound, min(index - Self.excerptWidth / 3, line.upperBound - Self.excerptWidth))
+        let latest = line.upperBound - Self.excerptWidth
+        let start = max(line.lowerBound, min(index - Self.excerptWidth / 3, latest))
         return start..<min(start + Self.excerptWidth, line.upperBound)
     }
 }

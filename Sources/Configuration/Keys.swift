@@ -16,7 +16,9 @@ enum Keys {
         Section(
             title: "the file", documentation: "The configuration of Weir.", prototype: Configuration(),
             fields: [
-                Field("workers", \.workers, workerCount, "Worker threads; `auto` is one for each usable core."),
+                Field(
+                    "workers", \.workers, workerCount,
+                    "Worker threads; `auto` is one for each usable core."),
                 Field(
                     "engine", \.engine, .choice("engine"),
                     "The kernel interface; `auto` takes io_uring where it works, else epoll."),

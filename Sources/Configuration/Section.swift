@@ -102,7 +102,7 @@ struct Section<Target> {
 
     private func reportUnknown(_ entry: Node.Entry, _ context: inout ReadingContext) {
         let names = fields.map(\.shape.name)
-        let suggestion = nearestSpelling(of: entry.key, among: names)
+        let suggestion = context.isFull ? nil : nearestSpelling(of: entry.key, among: names)
         context.report(
             "unknown key \(entry.key.quotedForMessage) in \(title)", at: entry.keySpan,
             expected: suggestion == nil ? keyList : nil,

@@ -187,7 +187,9 @@ extension ValueType {
     }
 
     /// The same kind of value, as another type of Swift.
-    func map<Other>(_ make: @escaping (Value) -> Other, back: @escaping (Other) -> Value?) -> ValueType<Other> {
+    func map<Other>(
+        _ make: @escaping (Value) -> Other, back: @escaping (Other) -> Value?
+    ) -> ValueType<Other> {
         ValueType<Other>(
             expectation: expectation, shape: shape,
             reader: { node, expected, context in reader(node, expected, &context).map(make) },

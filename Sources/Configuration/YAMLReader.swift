@@ -74,7 +74,8 @@ struct YAMLReader {
         _ = try nextEvent(context.source)  // The end of the document.
         let end = try nextEvent(context.source)
         if case .documentStart = end.kind {
-            throw Failure(message: "a second YAML document starts here; a configuration is one", span: end.span)
+            throw Failure(
+                message: "a second YAML document starts here; a configuration is one", span: end.span)
         }
         return root
     }
