@@ -3,7 +3,7 @@
 
 /// The candidate that `word` was probably meant to be, nil when none is near. Case and `-` for `_` cost
 /// nothing; else up to one edit for each three characters, at least one.
-func nearestSpelling(of word: String, among candidates: [String]) -> String? {
+public func nearestSpelling(of word: String, among candidates: [String]) -> String? {
     let wanted = foldedSpelling(word)
     let longestCompared = 64
     if wanted.isEmpty || wanted.count > longestCompared { return nil }
