@@ -22,6 +22,8 @@ let package = Package(
             name: "CLibyaml", path: "Sources/CLibyaml", pkgConfig: "yaml-0.1",
             providers: [.apt(["libyaml-dev"])]),
 
+        .systemLibrary(name: "CLinux", path: "Sources/CLinux"),
+
         .target(name: "Base", swiftSettings: common),
         .target(name: "Balancing", dependencies: ["Base"], swiftSettings: pure),
         .target(name: "Configuration", dependencies: ["Base", "CLibyaml"], swiftSettings: common),
@@ -34,7 +36,7 @@ let package = Package(
             swiftSettings: common),
         .target(
             name: "Control",
-            dependencies: ["Configuration", "Telemetry", "Dataplane", "Ring", "EmulatedKernel"],
+            dependencies: ["CLinux", "Configuration", "Telemetry", "Dataplane", "Ring", "EmulatedKernel"],
             swiftSettings: common),
         .executableTarget(name: "weir", dependencies: ["Control"], swiftSettings: common),
 

@@ -27,6 +27,11 @@ public struct RingSetUpError: Error {
     /// What was tried, in words.
     public let step: StaticString
     public let errno: Int32
+
+    public init(step: StaticString, errno: Int32) {
+        self.step = step
+        self.errno = errno
+    }
 }
 
 public struct Ring: ~Copyable {

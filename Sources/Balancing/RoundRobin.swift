@@ -1,0 +1,61 @@
+// Smooth weighted round robin, as nginx made it known (commit 52327e0627f4, 2012): at each choice every
+// usable candidate gains its weight, the richest is taken and pays the sum. Weights 5, 1, 1 give
+// a a b a c a a. With equal weights that is a plain rotation, which costs no walk.
+
+import Base
+
+/// What one worker remembers of its rotation over one pool.
+@safe
+struct RoundRobin: ~Copyable {
+    /// The next position of the plain rotation.
+    private var position: Int
+    /// What each candidate has gained and not yet paid; nil where weights are equal. No array: its check
+    /// for other owners has no place in a choice.
+    private let credit: UnsafeMutablePointer<Int64>?
+
+    /// Begins at a random place of the cycle.
+    init(candidates: Candidates, random: inout RandomSource) {
+        let begin = candidates.count > 0 ? Int(random.next(below: UInt32(candidates.count))) : 0
+        position = begin
+        guard !candidates.weightsAreEqual else {
+            unsafe credit = nil
+            return
+        }
+        let zeroed = UnsafeMutablePointer<Int64>.allocate(capacity: max(candidates.count, 1))
+        unsafe zeroed.initialize(repeating: 0, count: candidates.count)
+        unsafe credit = zeroed
+        for _ in 0..<begin { _ = choose(from: candidates) }
+    }
+
+    deinit { unsafe credit?.deallocate() }
+
+    mutating func choose(from candidates: Candidates) -> Int? {
+        if let credit = unsafe credit { return unsafe chooseRichest(of: candidates, credit) }
+        return rotate(over: candidates)
+    }
+
+    private mutating func rotate(over candidates: Candidates) -> Int? {
+        for _ in 0..<candidates.count {
+            let index = position
+            position = position + 1 < candidates.count ? position + 1 : 0
+            if candidates[index].isUsable { return index }
+        }
+        return nil
+    }
+
+    private func chooseRichest(
+        of candidates: Candidates, _ credit: UnsafeMutablePointer<Int64>
+    ) -> Int? {
+        var richest: Int?
+        var total: Int64 = 0
+        for index in 0..<candidates.count where candidates[index].isUsable {
+            let weight = Int64(candidates[index].weight)
+            unsafe credit[index] += weight
+            total += weight
+            if let known = richest, unsafe credit[known] >= credit[index] { continue }
+            richest = index
+        }
+        if let richest { unsafe credit[richest] -= total }
+        return richest
+    }
+}

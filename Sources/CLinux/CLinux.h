@@ -1,0 +1,42 @@
+// Linux calls of the control plane that Swift's Glibc module leaves out, because the C library shows them
+// only with _GNU_SOURCE or in headers of their own. Inline, no logic.
+#ifndef WEIR_CLINUX_H
+#define WEIR_CLINUX_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// A counter to wake a thread with; close-on-exec and non-blocking.
+static inline int weir_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
+static inline int weir_signalfd(const sigset_t *signals) {
+    return signalfd(-1, signals, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+// `target` becomes another name of `source`, in one step.
+static inline int weir_replace_descriptor(int source, int target) {
+    return (int)syscall(SYS_dup3, source, target, O_CLOEXEC);
+}
+static inline int weir_accept_nonblocking(int listener) {
+    return (int)syscall(SYS_accept4, listener, 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+// Core masks of the calling thread, as plain bytes. Answers how many bytes count, or a negative number.
+static inline int weir_get_affinity(unsigned char *mask, size_t bytes) {
+    return (int)syscall(SYS_sched_getaffinity, 0, bytes, mask);
+}
+static inline int weir_set_affinity(const unsigned char *mask, size_t bytes) {
+    return (int)syscall(SYS_sched_setaffinity, 0, bytes, mask);
+}
+static inline long weir_random_bytes(void *buffer, size_t bytes) {
+    return syscall(SYS_getrandom, buffer, bytes, 0);
+}
+
+#endif

@@ -1,0 +1,44 @@
+// What the control thread has to say: start, stop, reload, errors. Workers write their own events through
+// their rings; this one writes at once, and gives up rather than wait for a reader that does not read.
+
+import Glibc
+import Telemetry
+
+/// The control thread's way to the event log.
+struct EventLog {
+    enum Level {
+        case info
+        case warning
+        case error
+
+        var name: StaticString {
+            switch self {
+            case .info: "info"
+            case .warning: "warning"
+            case .error: "error"
+            }
+        }
+    }
+
+    /// -1: off.
+    let descriptor: Int32
+    let format: RecordFormat
+
+    /// Writes one event. `fields` adds to the record.
+    func write(_ level: Level, _ event: StaticString, _ fields: (inout RecordWriter) -> Void = { _ in }) {
+        guard descriptor >= 0 else { return }
+        withUnsafeTemporaryAllocation(byteCount: LogBuffer.recordLimitBytes, alignment: 8) { memory in
+            var record = RecordWriter(into: memory.baseAddress!, capacity: memory.count, format: format)
+            var now = timespec()
+            clock_gettime(CLOCK_REALTIME, &now)
+            record.time("time", UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec))
+            record.word("level", level.name)
+            record.word("event", event)
+            fields(&record)
+            let count = record.finish()
+            var ready = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+            guard count > 0, poll(&ready, 1, 0) == 1 else { return }
+            _ = Glibc.write(descriptor, memory.baseAddress!, count)
+        }
+    }
+}

@@ -1,0 +1,158 @@
+// Opens the sockets that listeners bind: one for each worker where the kernel can spread connections
+// (SO_REUSEPORT), else one for all. Also takes sockets that systemd hands over.
+
+import Base
+import Configuration
+import Dataplane
+import Glibc
+
+/// Every socket that is listened on, worker by worker.
+struct Listening {
+    /// For each worker, what it accepts on.
+    var perWorker: [[ListeningSocket]]
+    /// Descriptors that several workers accept on; the control thread closes them at the end.
+    var shared: [Int32] = []
+    /// Paths of unix sockets that were made, to be removed at the end.
+    var unixPaths: [String] = []
+    /// What each listener is bound to, by its index in the configuration.
+    var addresses: [[Address]]
+
+    /// Binds all or nothing.
+    static func open(
+        _ configuration: Configuration, workers: Int, inherited: [InheritedSocket]
+    ) throws(Failure) -> Listening {
+        var listening = Listening(
+            perWorker: Array(repeating: [], count: workers),
+            addresses: Array(repeating: [], count: configuration.listeners.count))
+        var inherited = inherited
+        for (index, listener) in configuration.listeners.enumerated() {
+            for address in listener.bind {
+                if let position = inherited.firstIndex(where: { $0.address == address }) {
+                    let socket = inherited.remove(at: position)
+                    listening.addresses[index].append(address)
+                    listening.share(socket.descriptor, listener: index)
+                    continue
+                }
+                try listening.bind(address, listener: index, name: listener.name)
+            }
+        }
+        if let unused = inherited.first {
+            throw Failure(
+                "systemd hands over a socket on \(unused.address) that no listener binds; "
+                    + "add it to a listener or take it out of the .socket unit")
+        }
+        return listening
+    }
+
+    private mutating func bind(_ address: Address, listener: Int, name: String) throws(Failure) {
+        if case .unix(let path) = address {
+            try removeStale(path, listener: name)
+            let descriptor = try Self.listen(address, listener: name, reusePort: false)
+            unixPaths.append(path)
+            addresses[listener].append(address)
+            share(descriptor, listener: listener)
+            return
+        }
+        // A first bind without SO_REUSEPORT finds out whether anybody else has the port: another Weir of the
+        // same user would otherwise share it in silence.
+        let probe = try Self.bound(address, listener: name, reusePort: false)
+        // Port 0 becomes the port that the kernel gave, the same for all workers.
+        let address = Address(boundTo: probe) ?? address
+        close(probe)
+        addresses[listener].append(address)
+        for worker in perWorker.indices {
+            let descriptor = try Self.listen(address, listener: name, reusePort: true)
+            perWorker[worker].append(
+                ListeningSocket(descriptor: descriptor, listener: listener, isShared: false))
+        }
+    }
+
+    private mutating func share(_ descriptor: Int32, listener: Int) {
+        shared.append(descriptor)
+        for worker in perWorker.indices {
+            perWorker[worker].append(
+                ListeningSocket(descriptor: descriptor, listener: listener, isShared: true))
+        }
+    }
+
+    /// A unix socket that nobody listens on is what a crashed process left: it is removed. One that answers
+    /// is an error.
+    private func removeStale(_ path: String, listener: String) throws(Failure) {
+        guard let address = SocketAddress(unixPath: path) else {
+            throw Failure(
+                "listener \(listener): the path \(path) is longer than "
+                    + "\(SocketAddress.unixPathLimitBytes) bytes, which unix sockets do not allow")
+        }
+        var status = stat()
+        guard lstat(path, &status) == 0 else { return }
+        guard status.st_mode & S_IFMT == S_IFSOCK else {
+            throw Failure(
+                "listener \(listener): \(path) exists and is no socket; move it or bind another path")
+        }
+        let probe = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        defer { close(probe) }
+        if probe >= 0, address.with({ connect(probe, $0, $1) }) == 0 {
+            throw Failure("listener \(listener): another process listens on \(path)")
+        }
+        unlink(path)
+    }
+
+    private static func listen(
+        _ address: Address, listener: String, reusePort: Bool
+    ) throws(Failure) -> Int32 {
+        let descriptor = try bound(address, listener: listener, reusePort: reusePort)
+        guard Glibc.listen(descriptor, Int32(Worker.backlog)) == 0 else {
+            let code = errno
+            close(descriptor)
+            throw bindFailure(code, address, listener)
+        }
+        return descriptor
+    }
+
+    private static func bound(
+        _ address: Address, listener: String, reusePort: Bool
+    ) throws(Failure) -> Int32 {
+        guard let raw = address.socketAddress else {
+            throw Failure("listener \(listener): \(address) is no address to bind")
+        }
+        let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+        let descriptor = socket(raw.family, kind, 0)
+        guard descriptor >= 0 else { throw bindFailure(errno, address, listener) }
+        if raw.family != AF_UNIX {
+            set(descriptor, SOL_SOCKET, SO_REUSEADDR)
+            if reusePort { set(descriptor, SOL_SOCKET, SO_REUSEPORT) }
+            // Accepted sockets inherit it.
+            set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY)
+            // [::] and 0.0.0.0 can both be bound, each for its own family.
+            if raw.family == AF_INET6 { set(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY) }
+        }
+        guard raw.with({ Glibc.bind(descriptor, $0, $1) }) == 0 else {
+            let code = errno
+            close(descriptor)
+            throw bindFailure(code, address, listener)
+        }
+        return descriptor
+    }
+
+    private static func set(_ descriptor: Int32, _ level: Int32, _ name: Int32) {
+        var on: Int32 = 1
+        setsockopt(descriptor, level, name, &on, UInt32(MemoryLayout<Int32>.size))
+    }
+
+    private static func bindFailure(_ code: Int32, _ address: Address, _ listener: String) -> Failure {
+        let advice =
+            switch code {
+            case EADDRINUSE: "another process has it; `ss -ltnp` shows which"
+            case EACCES where address.isPrivileged:
+                "ports below 1024 need root or CAP_NET_BIND_SERVICE "
+                    + "(systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE)"
+            case EACCES: "this user may not create the socket there"
+            case EADDRNOTAVAIL: "no interface of this host has that address; `ip address` lists them"
+            case ENOENT: "the directory does not exist"
+            case EAFNOSUPPORT: "this host has no such address family (is IPv6 off?)"
+            case EMFILE, ENFILE: "no file descriptors left; raise LimitNOFILE"
+            default: "the kernel refuses it"
+            }
+        return Failure("listener \(listener): cannot bind \(address): \(errorText(code)): \(advice)")
+    }
+}

@@ -1,0 +1,72 @@
+// What the operating system grants this process: cores and descriptors.
+
+import CLinux
+import Configuration
+import Glibc
+
+enum Granted {
+    /// Room for 8,192 cores, the most that Linux is built for.
+    private static let maskBytes = 1024
+
+    /// The cores that this process may run on, ascending.
+    static func cores() -> [Int] {
+        var mask = [UInt8](repeating: 0, count: maskBytes)
+        guard weir_get_affinity(&mask, mask.count) > 0 else { return [0] }
+        let found = (0..<mask.count * 8).filter { mask[$0 / 8] & (1 << UInt8($0 % 8)) != 0 }
+        return found.isEmpty ? [0] : found
+    }
+
+    /// Binds the calling thread to one core; it goes on unbound where that is not allowed.
+    static func pin(toCore core: Int) {
+        var mask = [UInt8](repeating: 0, count: maskBytes)
+        mask[core / 8] = 1 << UInt8(core % 8)
+        _ = weir_set_affinity(mask, mask.count)
+    }
+
+    /// Raises the limit of open descriptors as far as this process may. Answers it.
+    static func raiseDescriptorLimit() -> Int {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1024 }
+        if limit.rlim_cur < limit.rlim_max {
+            limit.rlim_cur = limit.rlim_max
+            _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+            _ = getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        }
+        return Int(clamping: limit.rlim_cur)
+    }
+}
+
+/// How many sessions, slots and buffers a configuration comes to on this host.
+struct Sizing {
+    let workers: Int
+    /// Sessions of the process: as configured, or what the descriptors allow.
+    let sessions: Int
+    /// True where descriptors allow fewer sessions than configured.
+    let isShortOfDescriptors: Bool
+    let descriptorLimit: Int
+    /// Of each worker.
+    let slots: Int
+    let buffers: Int
+
+    /// Descriptors that are no session's: logs, listeners, rings, pipes of directions that splice.
+    private static let reservedDescriptors = 256
+    /// Buffers of a worker where the configuration leaves it to us: enough that a thousand active
+    /// connections rarely wait for one, 8 MiB at the default size, resident only once used.
+    private static let automaticBuffers = 512
+
+    init(_ configuration: Configuration, backlog: Int) {
+        workers =
+            switch configuration.workers {
+            case .automatic: Granted.cores().count
+            case .count(let count): count
+            }
+        descriptorLimit = Granted.raiseDescriptorLimit()
+        // A session is two sockets.
+        let affordable = max((descriptorLimit - Self.reservedDescriptors) / 2, 16)
+        isShortOfDescriptors = affordable < configuration.limits.sessions
+        sessions = min(configuration.limits.sessions, affordable)
+        // Any worker may get all sessions; a burst of accepts may overshoot by the queue.
+        slots = sessions + backlog
+        buffers = configuration.limits.buffers ?? Self.automaticBuffers
+    }
+}

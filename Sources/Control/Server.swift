@@ -1,0 +1,278 @@
+// The life of `weir run`: take what is needed (descriptors, engine, logs, sockets, addresses), start the
+// workers, then wait for signals. SIGTERM drains and a second one stops; SIGUSR1 opens the logs anew.
+
+import Base
+import CLinux
+import Configuration
+import Dataplane
+import Glibc
+import Ring
+import Synchronization
+import Telemetry
+
+/// What `weir run` was asked for beyond the file.
+public struct ServerOptions: Sendable {
+    /// How long sessions may go on after SIGTERM.
+    public var drainTimeoutSeconds = 30
+    /// The file's name, for the log.
+    public var configurationName = ""
+
+    public init() {}
+}
+
+public final class Server {
+    private let options: ServerOptions
+    private let events: EventLog
+    private let logs: LogFiles
+    private let listening: Listening
+    private let shared: UnsafeMutablePointer<SharedState>
+    private var threads: [WorkerThread] = []
+    private let reports: Int32
+    private let signals: Int32
+    private let startedAt = monotonicSeconds()
+    private var stopDeadline: Double?
+
+    /// Starts everything or nothing. When it returns, connections are served.
+    public init(_ configuration: Configuration, options: ServerOptions) throws(Failure) {
+        self.options = options
+        signals = try Self.takeSignals()
+        reports = weir_eventfd()
+        var configuration = configuration
+        let sizing = Sizing(configuration, backlog: Worker.backlog)
+        let configuredSessions = configuration.limits.sessions
+        configuration.limits.sessions = sizing.sessions
+        let engine = try Engine.choose(configuration.engine)
+        logs = try LogFiles(configuration.logs)
+        events = EventLog(descriptor: logs.events.descriptor, format: logs.events.format)
+        let addresses = try Self.resolve(configuration)
+        let inherited = try InheritedSocket.takeAll()
+        listening = try Listening.open(configuration, workers: sizing.workers, inherited: inherited)
+        let snapshot = Snapshot(configuration) { backend in
+            backend.address.socketAddress ?? addresses[backend.address]!
+        }
+        shared = .allocate(capacity: 1)
+        shared.initialize(to: SharedState(snapshot: snapshot))
+        report(configuration, engine, sizing, configuredSessions: configuredSessions)
+        try startWorkers(configuration, snapshot, engine, sizing)
+        Systemd.notify("READY=1\nSTATUS=serving")
+    }
+
+    /// Serves until a signal ends it. Answers the exit code.
+    public func wait() -> Int32 {
+        while true {
+            if let failed = threads.first(where: { $0.currentState == .failed }) {
+                events.write(.error, "worker_failed") { $0.text("cause", failed.failure) }
+                listening.unixPaths.forEach { unlink($0) }
+                return 1
+            }
+            if threads.allSatisfy({ $0.currentState == .ended }) { break }
+            waitForSomething()
+        }
+        summarise()
+        listening.unixPaths.forEach { unlink($0) }
+        return 0
+    }
+
+    // MARK: Starting
+
+    /// From here on signals come as bytes of a descriptor, in this thread and in those it starts.
+    private static func takeSignals() throws(Failure) -> Int32 {
+        signal(SIGPIPE, SIG_IGN)
+        var set = sigset_t()
+        sigemptyset(&set)
+        for number in [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2] { sigaddset(&set, number) }
+        pthread_sigmask(SIG_BLOCK, &set, nil)
+        let descriptor = weir_signalfd(&set)
+        guard descriptor >= 0 else { throw Failure("cannot wait for signals: \(errorText(errno))") }
+        return descriptor
+    }
+
+    private static func resolve(_ configuration: Configuration) throws(Failure) -> [Address: SocketAddress] {
+        var found: [Address: SocketAddress] = [:]
+        for pool in configuration.pools {
+            for backend in pool.backends {
+                if case .unix(let path) = backend.address, backend.address.socketAddress == nil {
+                    throw Failure(
+                        "pool \(pool.name): the path \(path) is longer than "
+                            + "\(SocketAddress.unixPathLimitBytes) bytes, which unix sockets do not allow")
+                }
+                guard case .name(let name, let port) = backend.address, found[backend.address] == nil
+                else { continue }
+                do throws(Failure) {
+                    found[backend.address] = try NameLookup.resolve(name, port: port)
+                } catch {
+                    throw Failure("pool \(pool.name), backend \(backend.name): \(error.message)")
+                }
+            }
+        }
+        return found
+    }
+
+    private func report(
+        _ configuration: Configuration, _ engine: Engine, _ sizing: Sizing, configuredSessions: Int
+    ) {
+        events.write(.info, "starting") { record in
+            record.text("version", Version.text)
+            record.word("engine", engine.name)
+            record.text("engine_why", engine.why)
+            record.number("workers", UInt64(sizing.workers))
+            record.number("pid", UInt64(getpid()))
+            record.text("configuration", options.configurationName)
+        }
+        for (listener, addresses) in zip(configuration.listeners, listening.addresses) {
+            events.write(.info, "listening") { record in
+                record.text("listener", listener.name)
+                record.text("addresses", addresses.map(\.description).joined(separator: ", "))
+                record.text("pool", listener.pool)
+            }
+        }
+        guard sizing.isShortOfDescriptors else { return }
+        // Who left the default asks for nothing that is missed.
+        let isDefault = configuredSessions == ProcessLimits().sessions
+        events.write(isDefault ? .info : .warning, "sessions_limited") { record in
+            record.number("configured", UInt64(configuredSessions))
+            record.number("sessions", UInt64(sizing.sessions))
+            record.number("descriptors", UInt64(sizing.descriptorLimit))
+            record.word("advice", "raise LimitNOFILE (ulimit -n) or lower limits.sessions")
+        }
+    }
+
+    private func startWorkers(
+        _ configuration: Configuration, _ snapshot: Snapshot, _ engine: Engine, _ sizing: Sizing
+    ) throws(Failure) {
+        let cores = Granted.cores()
+        var seed: UInt64 = 0
+        _ = weir_random_bytes(&seed, 8)
+        for index in 0..<sizing.workers {
+            let wake = weir_eventfd()
+            guard wake >= 0 else { throw Failure("cannot open an eventfd: \(errorText(errno))") }
+            let settings = WorkerSettings(
+                index: index, port: .real, seed: seed, slots: sizing.slots, buffers: sizing.buffers,
+                bufferSizeBytes: configuration.limits.bufferSizeBytes, wakeDescriptor: wake,
+                listeners: listening.perWorker[index], accessLog: logs.access, eventLog: logs.events)
+            // More workers than cores share them: pinning would only get in the scheduler's way.
+            let core = sizing.workers <= cores.count ? cores[index] : nil
+            let thread = WorkerThread(
+                settings, snapshot: snapshot, shared: shared, engine: engine, core: core,
+                reportDescriptor: reports)
+            threads.append(thread)
+            try thread.start()
+        }
+        while threads.contains(where: { $0.currentState == .starting }) { waitForReport() }
+        if let failed = threads.first(where: { $0.currentState == .failed }) {
+            throw Failure("a worker cannot start: \(failed.failure)")
+        }
+    }
+
+    private func waitForReport() {
+        var wanted = pollfd(fd: reports, events: Int16(POLLIN), revents: 0)
+        poll(&wanted, 1, -1)
+        var count: UInt64 = 0
+        _ = read(reports, &count, 8)
+    }
+
+    // MARK: Serving
+
+    private func waitForSomething() {
+        var wanted = [
+            pollfd(fd: signals, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: reports, events: Int16(POLLIN), revents: 0),
+        ]
+        var timeout: Int32 = -1
+        if let stopDeadline { timeout = Int32(max(0, min(stopDeadline - monotonicSeconds(), 5)) * 1000) + 1 }
+        poll(&wanted, 2, timeout)
+        var count: UInt64 = 0
+        _ = read(reports, &count, 8)
+        var info = signalfd_siginfo()
+        while read(signals, &info, MemoryLayout<signalfd_siginfo>.size) > 0 {
+            handle(signal: Int32(info.ssi_signo))
+        }
+        checkDrain()
+    }
+
+    private func handle(signal: Int32) {
+        switch signal {
+        case SIGTERM, SIGINT:
+            if shared.pointee.command == .run { drain() } else { stop("a second signal") }
+        case SIGUSR1:
+            do throws(Failure) {
+                try logs.reopen()
+                events.write(.info, "logs_reopened")
+            } catch {
+                events.write(.error, "logs_not_reopened") { $0.text("cause", error.message) }
+            }
+        default:
+            events.write(.warning, "signal_ignored") { record in
+                record.number("signal", UInt64(signal))
+                record.word("advice", "restart to apply another configuration")
+            }
+        }
+    }
+
+    private func drain() {
+        stopDeadline = monotonicSeconds() + Double(options.drainTimeoutSeconds)
+        events.write(.info, "draining") { record in
+            record.number("sessions", UInt64(max(shared.pointee.sessionCount, 0)))
+            record.number("timeout_s", UInt64(options.drainTimeoutSeconds))
+        }
+        Systemd.notify("STOPPING=1\nSTATUS=draining")
+        ask(.drain)
+        // Nobody accepts on these any more.
+        listening.shared.forEach { close($0) }
+    }
+
+    private func stop(_ why: StaticString) {
+        guard shared.pointee.command != .stop else { return }
+        events.write(.warning, "stopping") { record in
+            record.word("cause", why)
+            record.number("sessions", UInt64(max(shared.pointee.sessionCount, 0)))
+        }
+        ask(.stop)
+        stopDeadline = nil
+    }
+
+    private func ask(_ command: SharedState.Command) {
+        shared.pointee.ask(command)
+        threads.forEach { $0.wake() }
+    }
+
+    private func checkDrain() {
+        guard let deadline = stopDeadline else { return }
+        if monotonicSeconds() >= deadline {
+            stop("the drain timeout")
+        } else if shared.pointee.sessionCount > 0 {
+            events.write(.info, "draining") { record in
+                record.number("sessions", UInt64(max(shared.pointee.sessionCount, 0)))
+                record.number("timeout_s", UInt64(max(deadline - monotonicSeconds(), 0)))
+            }
+        }
+    }
+
+    private func summarise() {
+        func total(_ counter: Counter) -> UInt64 {
+            threads.reduce(0) { $0 + $1.counters.pointee[counter] }
+        }
+        events.write(.info, "stopped") { record in
+            record.number("sessions", total(.finished))
+            record.number("bytes_in", total(.bytesIn))
+            record.number("bytes_out", total(.bytesOut))
+            record.number("refused", total(.refused))
+            record.number("log_records_dropped", total(.logDropped))
+            record.number("uptime_s", UInt64(monotonicSeconds() - startedAt))
+            record.beginObject("reasons")
+            for reason in Reason.allCases {
+                let count = threads.reduce(0) {
+                    $0 + $1.counters.pointee[reason: Int(reason.rawValue)]
+                }
+                if count > 0 { record.number(reason.name, count) }
+            }
+            record.endObject()
+        }
+    }
+}
+
+func monotonicSeconds() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+}

@@ -1,0 +1,95 @@
+// One thread with one worker on it: sets up the ring on that thread, serves, and reports back to the
+// control thread through an eventfd.
+
+import Dataplane
+import EmulatedKernel
+import Glibc
+import Ring
+import Synchronization
+import Telemetry
+
+final class WorkerThread: @unchecked Sendable {
+    enum State: UInt8, AtomicRepresentable {
+        case starting
+        case serving
+        /// Could not be set up, or the ring became unusable; `failure` says why.
+        case failed
+        case ended
+    }
+
+    let counters: UnsafeMutablePointer<CounterTable>
+    let wakeDescriptor: Int32
+    private let state = Atomic<State>(.starting)
+    /// Valid once the state is `failed`.
+    private(set) var failure = ""
+    private var settings: WorkerSettings
+    private let snapshot: Snapshot
+    private let shared: UnsafePointer<SharedState>
+    private let engine: Engine
+    private let core: Int?
+    private let reportDescriptor: Int32
+
+    /// `core`: where to run; nil for anywhere. `reportDescriptor`: written to at each change of state.
+    init(
+        _ settings: WorkerSettings, snapshot: Snapshot, shared: UnsafePointer<SharedState>, engine: Engine,
+        core: Int?, reportDescriptor: Int32
+    ) {
+        self.settings = settings
+        self.snapshot = snapshot
+        self.shared = shared
+        self.engine = engine
+        self.core = core
+        self.reportDescriptor = reportDescriptor
+        wakeDescriptor = settings.wakeDescriptor
+        counters = .allocate(capacity: 1)
+        counters.initialize(to: CounterTable(reasons: Reason.allCases.count))
+    }
+
+    var currentState: State { state.load(ordering: .acquiring) }
+
+    func start() throws(Failure) {
+        var thread = pthread_t()
+        let context = Unmanaged.passRetained(self).toOpaque()
+        let result = pthread_create(
+            &thread, nil,
+            { context in
+                Unmanaged<WorkerThread>.fromOpaque(context!).takeRetainedValue().main()
+                return nil
+            }, context)
+        guard result == 0 else { throw Failure("cannot start a thread: \(errorText(result))") }
+        pthread_detach(thread)
+    }
+
+    /// Makes the worker look at what it is asked.
+    func wake() {
+        var one: UInt64 = 1
+        _ = write(wakeDescriptor, &one, 8)
+    }
+
+    private func main() {
+        if let core { Granted.pin(toCore: core) }
+        do throws(RingSetUpError) {
+            let kernel = engine.kind == .epoll ? EmulatedKernel() : nil
+            settings.port = kernel?.port ?? .real
+            var worker = try Worker(settings, snapshot: snapshot, shared: shared, counters: counters)
+            report(.serving)
+            let code = worker.run()
+            if code == 0 {
+                report(.ended)
+            } else {
+                failure = "the ring stopped working: \(errorText(code))"
+                report(.failed)
+            }
+            withExtendedLifetime(kernel) {}
+        } catch {
+            failure = "\(error.step) failed: \(errorText(error.errno))"
+            report(.failed)
+        }
+    }
+
+    private func report(_ new: State) {
+        state.store(new, ordering: .releasing)
+        var one: UInt64 = 1
+        _ = write(reportDescriptor, &one, 8)
+    }
+}

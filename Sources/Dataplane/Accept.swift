@@ -1,0 +1,197 @@
+// From a connection in the kernel's queue to a session in a slot. Each listening socket has an acceptor:
+//
+//   armed (multishot far from the limits, one by one near them) <-> paused (limit reached, or no
+//   descriptors) ; draining ends it.
+
+import Base
+import Glibc
+import Ring
+import Telemetry
+
+/// A listening socket as its worker sees it.
+struct Acceptor {
+    let socket: ListeningSocket
+    /// True exactly while an accept is in the kernel.
+    var inKernel = false
+    /// True exactly while a cancel of it was asked for and it has not ended yet.
+    var isCancelling = false
+    var isPaused = false
+
+    init(_ socket: ListeningSocket) { self.socket = socket }
+}
+
+/// Why accepting pauses.
+enum PauseCause: UInt8 {
+    case sessionLimit
+    case outOfDescriptors
+    case outOfMemory
+
+    /// Errors that pass only when somebody gives something back. Everything else (a client that was gone
+    /// before it was accepted, a cancel) is no reason to wait.
+    init?(acceptErrno code: Int32) {
+        switch code {
+        case EMFILE, ENFILE: self = .outOfDescriptors
+        case ENOBUFS, ENOMEM: self = .outOfMemory
+        default: return nil
+        }
+    }
+
+    /// When to look again. A session of this worker that ends resumes at once; this is for what other
+    /// workers and other processes give back.
+    var retryNanoseconds: UInt64 { self == .sessionLimit ? 10_000_000 : 100_000_000 }
+
+    var text: StaticString {
+        switch self {
+        case .sessionLimit: "the limit of sessions is reached"
+        case .outOfDescriptors: "no file descriptors left: raise LimitNOFILE or lower limits.sessions"
+        case .outOfMemory: "no memory left in the kernel"
+        }
+    }
+}
+
+extension Worker {
+    /// The queue of connections that the kernel accepted for us (listen(2)'s backlog). Also how near to a
+    /// limit accepting goes one by one: a multishot accept may empty the whole queue at once.
+    public static var backlog: Int { 1024 }
+
+    func timer(ofAcceptor index: Int) -> UInt32 { UInt32(settings.slots + index) }
+
+    mutating func armAccept(_ index: Int) {
+        guard command == .run, !acceptors[index].inKernel else { return }
+        let room = roomForSessions(acceptors[index].socket.listener)
+        if room <= 0 {
+            pause(index, .sessionLimit)
+            return
+        }
+        acceptors[index].isPaused = false
+        acceptors[index].inKernel = true
+        let token = workerToken(.accept, slot: index)
+        let descriptor = acceptors[index].socket.descriptor
+        if room > Self.backlog {
+            ring.acceptMultishot(descriptor, token: token)
+        } else {
+            ring.acceptOne(descriptor, token: token)
+        }
+    }
+
+    /// How many more sessions the limits of the process, the listener and the slab allow.
+    private func roomForSessions(_ listener: Int) -> Int {
+        let inProcess = snapshot.sessionLimit - shared.pointee.sessionCount
+        let inListener =
+            snapshot.listener(listener).pointee.sessionLimit
+            - shared.pointee.listenerSessions[listener].value.load(ordering: .relaxed)
+        return min(inProcess, inListener, sessions.capacity - sessions.count)
+    }
+
+    mutating func accepted(_ completion: Completion) {
+        let index = Int(completion.token.slot)
+        precondition(index < acceptorCount)
+        if !completion.hasMore {
+            acceptors[index].inKernel = false
+            acceptors[index].isCancelling = false
+        }
+        if completion.result >= 0 {
+            beginSession(completion.result, listener: acceptors[index].socket.listener)
+        } else if let cause = PauseCause(acceptErrno: -completion.result) {
+            pause(index, cause)
+        }
+        guard command == .run else {
+            closeAcceptorIfDone(index)
+            return
+        }
+        if !acceptors[index].inKernel, !acceptors[index].isPaused {
+            armAccept(index)
+        } else if acceptors[index].inKernel, completion.hasMore,
+            roomForSessions(acceptors[index].socket.listener) <= Self.backlog
+        {
+            cancelAccept(index)
+        }
+    }
+
+    private mutating func pause(_ index: Int, _ cause: PauseCause) {
+        if !acceptors[index].isPaused {
+            counters.pointee.add(.acceptPauses)
+            reportPause(index, cause)
+        }
+        acceptors[index].isPaused = true
+        timers.set(timer(ofAcceptor: index), deadline: now + cause.retryNanoseconds)
+    }
+
+    private mutating func cancelAccept(_ index: Int) {
+        if acceptors[index].isCancelling { return }
+        acceptors[index].isCancelling = true
+        ring.cancel(workerToken(.accept, slot: index), token: workerToken(.cancelAccept, slot: index))
+    }
+
+    /// A session ended: whoever paused for a limit may go on.
+    mutating func resumeAccepting() {
+        guard command == .run else { return }
+        for index in 0..<acceptorCount
+        where acceptors[index].isPaused && roomForSessions(acceptors[index].socket.listener) > 0 {
+            timers.clear(timer(ofAcceptor: index))
+            armAccept(index)
+        }
+    }
+
+    mutating func stopAccepting() {
+        command = .drain
+        for index in 0..<acceptorCount {
+            timers.clear(timer(ofAcceptor: index))
+            if acceptors[index].inKernel { cancelAccept(index) } else { closeAcceptorIfDone(index) }
+        }
+    }
+
+    private func closeAcceptorIfDone(_ index: Int) {
+        if acceptors[index].inKernel || acceptors[index].socket.isShared { return }
+        ring.close(acceptors[index].socket.descriptor, token: workerToken(.close))
+    }
+
+    // MARK: A new session
+
+    private mutating func beginSession(_ descriptor: Int32, listener: Int) {
+        guard command == .run, let slot = sessions.allocate() else {
+            counters.pointee.add(.refused)
+            ring.close(descriptor, token: workerToken(.close))
+            return
+        }
+        counters.pointee.add(.accepted)
+        shared.pointee.sessions.value.wrappingAdd(1, ordering: .relaxed)
+        shared.pointee.listenerSessions[listener].value.wrappingAdd(1, ordering: .relaxed)
+        let plan = snapshot.listener(listener)
+        nextIdentifier &+= 1
+        let session = sessions[slot]
+        session.pointee = Session(
+            state: .connecting, reason: .ok, connectFailure: .ok, keepsAlive: false, inKernel: [],
+            listener: UInt16(listener), pool: plan.pointee.pool, backend: 0, attempts: 0, sequence: .init(),
+            holdsBackend: false, clientDescriptor: descriptor, backendDescriptor: -1, clientPlace: 0,
+            client: .unknown, identifier: nextIdentifier, acceptedAt: now, connectStartedAt: 0,
+            connectedAt: 0, firstByteAt: 0, lastActivityAt: now, toBackend: Relay(), toClient: Relay())
+        let limit = plan.pointee.sessionsPerClient
+        if accessLog.isOn || limit > 0 { session.pointee.client = clientAddress(descriptor) }
+        if limit > 0, !countClient(session, limit: limit) {
+            finish(slot, session, .clientLimit)
+            return
+        }
+        connectNext(slot, session)
+    }
+
+    private func clientAddress(_ descriptor: Int32) -> ClientAddress {
+        var length = UInt32(MemoryLayout<sockaddr_storage>.size)
+        let result = settings.port.peerName(settings.port.context, descriptor, peerAddress, &length)
+        // A client that is gone again has no name any more.
+        return result == 0 ? ClientAddress(peerAddress) : .unknown
+    }
+
+    /// False where the client has as many sessions as it may.
+    private func countClient(_ session: UnsafeMutablePointer<Session>, limit: Int) -> Bool {
+        let listener = Int(session.pointee.listener)
+        let answer = shared.pointee.clients?.acquire(session.pointee.client, listener: listener, limit: limit)
+        switch answer {
+        case .counted(let place):
+            session.pointee.clientPlace = UInt32(place) + 1
+            return true
+        case .limitReached: return false
+        case .tableFull, nil: return true
+        }
+    }
+}

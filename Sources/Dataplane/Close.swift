@@ -1,0 +1,85 @@
+// The end of a session: the kernel gives back what it holds, the buffers and the pipe go home, both
+// sockets are closed, the log record is written, the counters add up, the slot is free.
+
+import Base
+import Glibc
+import Ring
+import Telemetry
+
+extension Worker {
+    /// Ends a session because one side reset its connection: the other side is reset as well.
+    mutating func finishReset(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ reason: Reason) {
+        // SO_LINGER with zero seconds makes close(2) send RST and drop what is unsent (socket(7)).
+        reset(session.pointee.clientDescriptor)
+        if session.pointee.backendDescriptor >= 0 { reset(session.pointee.backendDescriptor) }
+        finish(slot, session, reason)
+    }
+
+    private func reset(_ descriptor: Int32) {
+        var value = linger(l_onoff: 1, l_linger: 0)
+        _ = settings.port.setOption(
+            settings.port.context, descriptor, SOL_SOCKET, SO_LINGER, &value,
+            UInt32(MemoryLayout<linger>.size))
+    }
+
+    /// Ends a session. Returns with the slot free, or in state `closing` until the kernel has given back
+    /// what it holds.
+    mutating func finish(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ reason: Reason) {
+        guard session.pointee.state != .closing else { return }
+        session.pointee.state = .closing
+        session.pointee.reason = reason
+        timers.clear(slot)
+        leaveStarved(slot, session, .toBackend)
+        leaveStarved(slot, session, .toClient)
+        if session.pointee.inKernel.isEmpty {
+            release(slot, session)
+            return
+        }
+        if !session.pointee.inKernel.isDisjoint(with: .onClient) {
+            ring.cancelAll(
+                on: session.pointee.clientDescriptor, token: submitting(.cancelAllOnClient, slot, session))
+        }
+        if !session.pointee.inKernel.isDisjoint(with: .onBackend) {
+            ring.cancelAll(
+                on: session.pointee.backendDescriptor, token: submitting(.cancelAllOnBackend, slot, session))
+        }
+    }
+
+    /// A completion of a session that is closing.
+    mutating func closingProgressed(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ operation: Operation
+    ) {
+        if session.pointee.inKernel.isEmpty { release(slot, session) }
+    }
+
+    private mutating func release(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        precondition(session.pointee.inKernel.isEmpty, "a slot is freed when nothing of it is in the kernel")
+        takeHome(session.relay(.toBackend))
+        takeHome(session.relay(.toClient))
+        if session.pointee.clientPlace > 0 {
+            shared.pointee.clients?.release(place: Int(session.pointee.clientPlace) - 1)
+        }
+        ring.close(session.pointee.clientDescriptor, token: workerToken(.close))
+        leaveBackend(session)
+        shared.pointee.sessions.value.wrappingSubtract(1, ordering: .relaxed)
+        let listener = Int(session.pointee.listener)
+        shared.pointee.listenerSessions[listener].value.wrappingSubtract(1, ordering: .relaxed)
+        count(session)
+        record(session)
+        sessions.release(slot)
+        resumeAccepting()
+    }
+
+    /// What a relay held goes back where it came from.
+    private mutating func takeHome(_ relay: UnsafeMutablePointer<Relay>) {
+        dropQueue(relay)
+        leavePipe(relay)
+    }
+
+    private func count(_ session: UnsafeMutablePointer<Session>) {
+        counters.pointee.add(.finished)
+        counters.pointee.add(reason: Int(session.pointee.reason.rawValue))
+        counters.pointee.add(.bytesIn, session.pointee.toBackend.received)
+        counters.pointee.add(.bytesOut, session.pointee.toClient.delivered)
+    }
+}

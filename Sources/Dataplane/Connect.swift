@@ -1,0 +1,116 @@
+// From a session to a connected backend: the pool's policy names a candidate, the ring connects to it,
+// and on refusal or timeout the next candidate gets its turn, each at most once.
+
+import Balancing
+import Glibc
+import Ring
+import Telemetry
+
+extension Worker {
+    /// Tries the next candidate; ends the session where there is none left.
+    mutating func connectNext(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        let pool = snapshot.pool(Int(session.pointee.pool))
+        let candidates = pool.pointee.candidates
+        while true {
+            let policy = policies + Int(session.pointee.pool)
+            guard let index = policy.pointee.next(&session.pointee.sequence, of: candidates) else {
+                if session.pointee.connectFailure == .ok {
+                    session.pointee.connectFailure = isAnyFull(candidates) ? .backendsFull : .ok
+                }
+                finish(slot, session, .noBackend)
+                return
+            }
+            guard candidates[index].acquire() else { continue }
+            session.pointee.backend = UInt16(index)
+            session.pointee.holdsBackend = true
+            session.pointee.attempts += 1
+            connect(slot, session, to: pool.pointee.backends + index)
+            return
+        }
+    }
+
+    private func isAnyFull(_ candidates: Candidates) -> Bool {
+        for index in 0..<candidates.count where candidates[index].weight > 0 && !candidates[index].isUsable {
+            return true
+        }
+        return false
+    }
+
+    private mutating func connect(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, to backend: UnsafePointer<BackendPlan>
+    ) {
+        counters.pointee.add(.connects)
+        let descriptor = settings.port.makeStreamSocket(settings.port.context, backend.pointee.address.family)
+        guard descriptor >= 0 else {
+            // Another candidate would fail the same way.
+            counters.pointee.add(.connectFailures)
+            session.pointee.connectFailure = Reason(connectErrno: -descriptor)
+            finish(slot, session, .outOfDescriptors)
+            return
+        }
+        session.pointee.backendDescriptor = descriptor
+        session.pointee.connectStartedAt = now
+        if backend.pointee.isTCP { setOption(descriptor, Int(IPPROTO_TCP), TCP_NODELAY, 1) }
+        let address = UnsafeRawPointer(backend) + MemoryLayout<BackendPlan>.offset(of: \.address.storage)!
+        ring.connect(
+            descriptor, to: address.assumingMemoryBound(to: sockaddr_storage.self),
+            length: backend.pointee.address.length, token: submitting(.connect, slot, session))
+        let listener = snapshot.listener(Int(session.pointee.listener))
+        timers.set(slot, deadline: now + listener.pointee.connectTimeoutNanoseconds)
+    }
+
+    mutating func connected(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ result: Int32) {
+        timers.clear(slot)
+        guard result == 0 else {
+            connectFailed(slot, session, -result)
+            return
+        }
+        session.pointee.connectedAt = now
+        beginRelaying(slot, session)
+    }
+
+    private mutating func connectFailed(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ code: Int32
+    ) {
+        counters.pointee.add(.connectFailures)
+        session.pointee.connectFailure = Reason(connectErrno: code)
+        leaveBackend(session)
+        // A cancel may still be on its way: the slot is not reused before it is back, and it names this
+        // attempt's submission, which is gone.
+        connectNext(slot, session)
+    }
+
+    /// The connect took too long. Its completion says so.
+    mutating func connectTimedOut(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        guard session.isInKernel(.connect) else { return }
+        guard !session.isInKernel(.cancelConnect) else {
+            // The cancel of the attempt before this one is not back yet.
+            timers.set(slot, deadline: now)
+            return
+        }
+        let target = Token(
+            operation: Operation.connect.rawValue, generation: sessions.generation(slot), slot: slot)
+        ring.cancel(target, token: submitting(.cancelConnect, slot, session))
+    }
+
+    /// Gives up the place at the backend and the socket to it.
+    mutating func leaveBackend(_ session: UnsafeMutablePointer<Session>) {
+        if session.pointee.holdsBackend {
+            let pool = snapshot.pool(Int(session.pointee.pool))
+            pool.pointee.candidates[Int(session.pointee.backend)].release()
+            session.pointee.holdsBackend = false
+        }
+        if session.pointee.backendDescriptor >= 0 {
+            ring.close(session.pointee.backendDescriptor, token: workerToken(.close))
+            session.pointee.backendDescriptor = -1
+        }
+    }
+
+    func setOption(_ descriptor: Int32, _ level: Int, _ name: Int32, _ value: Int32) {
+        var value = value
+        // A peer that is gone already makes this fail; the next operation says so.
+        _ = settings.port.setOption(
+            settings.port.context, descriptor, Int32(level), name, &value,
+            UInt32(MemoryLayout<Int32>.size))
+    }
+}

@@ -1,0 +1,31 @@
+// What happens when one side says that it has sent all: the other side is told, and only when both have
+// is the session over. The truth table is in docs/half-close.md.
+
+import Glibc
+import Ring
+
+extension Worker {
+    /// The source of this direction is at its end.
+    mutating func inputEnded(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
+    ) {
+        let relay = session.relay(direction)
+        relay.pointee.phase = .ending
+        session.pointee.lastActivityAt = now
+        if relay.pointee.queueCount == 0 { passOnEnd(slot, session, direction) }
+    }
+
+    /// Everything received was delivered: the destination learns that no more comes.
+    mutating func passOnEnd(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
+    ) {
+        session.relay(direction).pointee.phase = .ended
+        if session.relay(direction.opposite).pointee.phase == .ended {
+            // Closing tells it just as well.
+            finish(slot, session, .ok)
+            return
+        }
+        // A destination that is gone makes this fail; its own direction finds out.
+        _ = settings.port.shutdown(settings.port.context, session.destination(direction), Int32(SHUT_WR))
+    }
+}

@@ -1,0 +1,83 @@
+// Why a session ended, as a closed set. Every errno that the data path meets is mapped here and nowhere
+// else.
+
+import Glibc
+
+/// Who a termination is owed to.
+public enum Side: UInt8, Sendable {
+    case nobody
+    case client
+    case backend
+    case weir
+}
+
+/// Why a session ended; the log's `reason`, and as the cause of a failed connect its `cause`.
+public enum Reason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
+    /// Both sides sent all they had and said so.
+    case ok
+    /// The client reset the connection, or was gone when bytes for it came.
+    case clientReset
+    /// The backend reset the connection, or was gone when bytes for it came.
+    case backendReset
+    /// No byte either way for the listener's idle time.
+    case idleTimeout
+    /// Every backend of the pool failed or was full; the cause says how the last one did.
+    case noBackend
+    case connectRefused
+    case connectTimeout
+    /// No route to the backend's host or network.
+    case connectUnreachable
+    /// The backend's socket could not be used for another reason.
+    case connectFailed
+    /// Every backend has as many sessions as it may.
+    case backendsFull
+    /// This client has as many sessions as it may.
+    case clientLimit
+    /// The process may open no more descriptors.
+    case outOfDescriptors
+    /// Weir stopped, or its drain time ran out.
+    case shutdown
+
+    /// As the log has it.
+    public var name: StaticString {
+        switch self {
+        case .ok: "ok"
+        case .clientReset: "client_reset"
+        case .backendReset: "backend_reset"
+        case .idleTimeout: "timeout_idle"
+        case .noBackend: "no_backend"
+        case .connectRefused: "connect_refused"
+        case .connectTimeout: "timeout_connect"
+        case .connectUnreachable: "connect_unreachable"
+        case .connectFailed: "connect_failed"
+        case .backendsFull: "backends_full"
+        case .clientLimit: "client_limit"
+        case .outOfDescriptors: "out_of_descriptors"
+        case .shutdown: "shutdown"
+        }
+    }
+
+    public var side: Side {
+        switch self {
+        case .ok, .idleTimeout: .nobody
+        case .clientReset: .client
+        case .backendReset, .noBackend, .connectRefused, .connectTimeout, .connectUnreachable,
+            .connectFailed:
+            .backend
+        case .backendsFull, .clientLimit, .outOfDescriptors, .shutdown: .weir
+        }
+    }
+
+    /// What a failed connect means. All of them may be retried on another backend: nothing was sent.
+    init(connectErrno code: Int32) {
+        self =
+            switch code {
+            // A unix socket that is not there, or that nobody listens on, refuses like a closed port.
+            case ECONNREFUSED, ENOENT, ECONNRESET: .connectRefused
+            case ETIMEDOUT, ECANCELED: .connectTimeout
+            case ENETUNREACH, EHOSTUNREACH, ENETDOWN, EHOSTDOWN: .connectUnreachable
+            case EMFILE, ENFILE: .outOfDescriptors
+            default: .connectFailed
+            }
+    }
+}

@@ -1,0 +1,135 @@
+// What a worker writes down: one access record for each session, and events (pauses, losses).
+
+import Base
+import Glibc
+import Ring
+import Telemetry
+
+extension Worker {
+    // MARK: The access log
+
+    mutating func record(_ session: UnsafeMutablePointer<Session>) {
+        guard accessLog.isOn else { return }
+        if session.pointee.reason == .ok, snapshot.successSampleShare < 1,
+            random.nextUnit() >= snapshot.successSampleShare
+        {
+            return
+        }
+        guard let memory = accessLog.buffer.reserve() else { return }
+        let listener = snapshot.listener(Int(session.pointee.listener))
+        let pool = snapshot.pool(Int(session.pointee.pool))
+        var record = RecordWriter(
+            into: memory, capacity: LogBuffer.recordLimitBytes, format: accessLog.sink.format)
+        record.time("time", timeOfDay())
+        record.identifier("id", session.pointee.identifier)
+        record.text("listener", listener.pointee.name)
+        record.word("mode", "tcp")
+        session.pointee.client.write("client", to: &record)
+        record.text("pool", pool.pointee.name)
+        if session.pointee.attempts > 0 {
+            record.text("backend", (pool.pointee.backends + Int(session.pointee.backend)).pointee.name)
+        }
+        record.number("attempts", UInt64(session.pointee.attempts))
+        record.beginObject("pick")
+        record.word("policy", pool.pointee.policy.name)
+        record.number("candidates", UInt64(pool.pointee.candidates.count))
+        record.endObject()
+        record.word("reason", session.pointee.reason.name)
+        if session.pointee.connectFailure != .ok {
+            record.word("cause", session.pointee.connectFailure.name)
+        }
+        record.number("bytes_in", session.pointee.toBackend.received)
+        record.number("bytes_out", session.pointee.toClient.delivered)
+        writeDurations(session, &record)
+        accessLog.buffer.commit(bytes: record.finish())
+    }
+
+    private func writeDurations(_ session: UnsafeMutablePointer<Session>, _ record: inout RecordWriter) {
+        if session.pointee.connectedAt != 0 {
+            record.number(
+                "connect_us", (session.pointee.connectedAt &- session.pointee.connectStartedAt) / 1000)
+        }
+        if session.pointee.firstByteAt != 0 {
+            record.number(
+                "first_byte_us", (session.pointee.firstByteAt &- session.pointee.acceptedAt) / 1000)
+        }
+        record.number("total_us", (now &- session.pointee.acceptedAt) / 1000)
+    }
+
+    /// Nanoseconds since 1970, stepped with the worker's clock and set right once a second.
+    private mutating func timeOfDay() -> UInt64 {
+        if now &- wallClockReadAt >= 1_000_000_000 {
+            wallClockReadAt = now
+            wallClockOffset = settings.port.wallClockNow(settings.port.context) &- now
+        }
+        return now &+ wallClockOffset
+    }
+
+    // MARK: Events
+
+    mutating func reportPause(_ acceptor: Int, _ cause: PauseCause) {
+        guard let memory = beginEvent() else { return }
+        var record = eventRecord(
+            memory, level: cause == .sessionLimit ? "warning" : "error", event: "accept_paused")
+        record.text("listener", snapshot.listener(acceptors[acceptor].socket.listener).pointee.name)
+        record.word("cause", cause.text)
+        record.number("sessions", UInt64(max(shared.pointee.sessionCount, 0)))
+        eventLog.buffer.commit(bytes: record.finish())
+    }
+
+    mutating func reportDrops() {
+        lastDropReportAt = now
+        let access = accessLog.unreported
+        let events = eventLog.unreported
+        guard access + events > 0, let memory = beginEvent() else { return }
+        accessLog.unreported = 0
+        eventLog.unreported = 0
+        var record = eventRecord(memory, level: "error", event: "log_dropped")
+        record.number("access_records", access)
+        record.number("event_records", events)
+        switch max(accessLog.buffer.lastError, eventLog.buffer.lastError) {
+        case 0: record.word("cause", "the reader of the log is too slow")
+        case ENOSPC: record.word("cause", "no space left on the log's disk")
+        case EPIPE: record.word("cause", "the reader of the log is gone")
+        case let code: record.number("errno", UInt64(code))
+        }
+        eventLog.buffer.commit(bytes: record.finish())
+    }
+
+    private mutating func beginEvent() -> UnsafeMutableRawPointer? {
+        eventLog.isOn ? eventLog.buffer.reserve() : nil
+    }
+
+    private mutating func eventRecord(
+        _ memory: UnsafeMutableRawPointer, level: StaticString, event: StaticString
+    ) -> RecordWriter {
+        var record = RecordWriter(
+            into: memory, capacity: LogBuffer.recordLimitBytes, format: eventLog.sink.format)
+        record.time("time", timeOfDay())
+        record.word("level", level)
+        record.word("event", event)
+        record.number("worker", UInt64(settings.index))
+        return record
+    }
+
+    // MARK: Writing
+
+    /// At the end of a turn: what was recorded goes out, unless the last write is still in the kernel.
+    mutating func writeLogs() {
+        accessLog.write(through: ring, counting: counters)
+        eventLog.write(through: ring, counting: counters)
+        if accessLog.unreported + eventLog.unreported > 0 { scheduleDropReport() }
+    }
+
+    mutating func logWritten(_ completion: Completion) {
+        if completion.token.slot == 0 {
+            accessLog.written(completion.result, ring: ring)
+        } else {
+            eventLog.written(completion.result, ring: ring)
+        }
+    }
+
+    mutating func logReady(_ completion: Completion) {
+        if completion.token.slot == 0 { accessLog.isPolling = false } else { eventLog.isPolling = false }
+    }
+}

@@ -1,0 +1,283 @@
+// Moves bytes one way between two sockets; a session has two relays. Small traffic is copied: the kernel
+// picks a buffer when data is there, and that buffer goes out as it is. Bulk goes by splice (Splice.swift).
+//
+//   copying <-> switching -> splicing        input ended: ending -> ended
+//
+// Backpressure: with `queueLimit` buffers unsent a relay stops receiving, and goes on when the queue has
+// run down to `queueResumes`.
+
+import Base
+import Glibc
+import Ring
+import Telemetry
+
+enum RelayPhase: UInt8 {
+    /// Received buffers are queued and sent.
+    case copying
+    /// Bulk was seen: no more receives; splicing begins when the queue is sent.
+    case switching
+    /// Bytes go through a pipe within the kernel.
+    case splicing
+    /// The source said that it is done; what is queued is still to be sent.
+    case ending
+    /// The destination was told. Nothing moves any more.
+    case ended
+}
+
+struct Relay: BitwiseCopyable {
+    var phase = RelayPhase.copying
+    /// Completed receives in a row that filled their buffer.
+    var fullReceives: UInt8 = 0
+    /// Splices in a row that moved little.
+    var quietSplices: UInt8 = 0
+    /// True exactly while it stands in the worker's list of those who wait for buffers.
+    var isStarved = false
+    /// Received and unsent buffers, oldest first.
+    var queueHead = BufferRing.none
+    var queueTail = BufferRing.none
+    var queueCount: UInt16 = 0
+    /// In the worker's pool of pipes; `PipePool.none` where it holds none.
+    var pipe = PipePool.none
+    /// Bytes in that pipe.
+    var pipedBytes: UInt32 = 0
+    /// Bytes taken from the source, and given to the destination.
+    var received: UInt64 = 0
+    var delivered: UInt64 = 0
+}
+
+extension Worker {
+    /// So many full buffers in a row make a direction bulk.
+    static var fullReceivesThatMakeBulk: UInt8 { 4 }
+
+    mutating func beginRelaying(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        session.pointee.state = .relaying
+        session.pointee.lastActivityAt = now
+        setIdleTimer(slot, session)
+        if snapshot.listener(Int(session.pointee.listener)).pointee.relay == .splice {
+            session.relay(.toBackend).pointee.phase = .splicing
+            session.relay(.toClient).pointee.phase = .splicing
+            waitForInput(slot, session, .toBackend)
+            waitForInput(slot, session, .toClient)
+        } else {
+            receive(slot, session, .toBackend)
+            receive(slot, session, .toClient)
+        }
+    }
+
+    // MARK: Receiving
+
+    /// Arms the receive of a copying relay.
+    mutating func receive(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction) {
+        let operation = Operation.receive(direction)
+        let token = submitting(operation, slot, session)
+        ring.receiveMultishot(session.source(direction), group: Self.bufferGroup, token: token)
+    }
+
+    mutating func received(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction,
+        _ completion: Completion
+    ) {
+        let relay = session.relay(direction)
+        guard completion.result > 0, let buffer = completion.buffer else {
+            if let buffer = completion.buffer { discard(buffer) }
+            receiveEnded(slot, session, direction, completion.result)
+            return
+        }
+        let length = UInt32(completion.result)
+        buffers.take(buffer, length: length)
+        relay.pointee.received += UInt64(length)
+        session.pointee.lastActivityAt = now
+        if direction == .toClient, session.pointee.firstByteAt == 0 { session.pointee.firstByteAt = now }
+        enqueue(buffer, relay)
+        if !session.isInKernel(.send(direction)) { sendNext(slot, session, direction) }
+        noteSize(slot, session, direction, length)
+        if relay.pointee.phase == .copying { keepReceiving(slot, session, direction) }
+    }
+
+    /// Goes on receiving, or stops where too much is unsent.
+    private mutating func keepReceiving(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
+    ) {
+        let relay = session.relay(direction)
+        let isReceiving = session.isInKernel(.receive(direction))
+        if relay.pointee.queueCount >= Self.queueLimit {
+            if isReceiving { stopReceiving(slot, session, direction) }
+        } else if !isReceiving, !relay.pointee.isStarved, !session.isInKernel(.cancelReceive(direction)) {
+            receive(slot, session, direction)
+        }
+    }
+
+    /// A receive ended without data.
+    private mutating func receiveEnded(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction, _ result: Int32
+    ) {
+        let relay = session.relay(direction)
+        switch -result {
+        case 0:
+            inputEnded(slot, session, direction)
+        case ENOBUFS:
+            counters.pointee.add(.buffersExhausted)
+            if relay.pointee.phase == .copying {
+                starve(slot, session, direction)
+            } else {
+                resume(slot, session, direction)
+            }
+        case ECANCELED, EAGAIN, EINTR:
+            // Stopped by `stopReceiving`; `resume` decides what comes next.
+            resume(slot, session, direction)
+        default:
+            finishReset(slot, session, direction == .toBackend ? .clientReset : .backendReset)
+        }
+    }
+
+    private mutating func stopReceiving(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
+    ) {
+        guard !session.isInKernel(.cancelReceive(direction)) else { return }
+        let target = Token(
+            operation: Operation.receive(direction).rawValue, generation: sessions.generation(slot),
+            slot: slot)
+        ring.cancel(target, token: submitting(.cancelReceive(direction), slot, session))
+    }
+
+    mutating func receiveCancelled(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
+    ) {
+        resume(slot, session, direction)
+    }
+
+    /// Something that held a relay back is gone: receives again, or begins to splice.
+    mutating func resume(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
+    ) {
+        let relay = session.relay(direction)
+        if session.isInKernel(.receive(direction)) || session.isInKernel(.cancelReceive(direction)) { return }
+        switch relay.pointee.phase {
+        case .copying:
+            if relay.pointee.queueCount <= Self.queueResumes, !relay.pointee.isStarved {
+                receive(slot, session, direction)
+            }
+        case .switching:
+            if relay.pointee.queueCount == 0 { beginSplicing(slot, session, direction) }
+        case .splicing, .ending, .ended: break
+        }
+    }
+
+    /// Several full buffers in a row: this direction moves bulk.
+    private mutating func noteSize(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction, _ length: UInt32
+    ) {
+        let relay = session.relay(direction)
+        guard Int(length) == buffers.bufferSizeBytes else {
+            relay.pointee.fullReceives = 0
+            return
+        }
+        relay.pointee.fullReceives &+= 1
+        guard relay.pointee.fullReceives >= Self.fullReceivesThatMakeBulk, relay.pointee.phase == .copying,
+            snapshot.listener(Int(session.pointee.listener)).pointee.relay == .automatic, pipes.hasRoom
+        else { return }
+        relay.pointee.fullReceives = 0
+        relay.pointee.phase = .switching
+        if session.isInKernel(.receive(direction)) { stopReceiving(slot, session, direction) }
+    }
+
+    // MARK: Sending
+
+    private mutating func enqueue(_ buffer: UInt16, _ relay: UnsafeMutablePointer<Relay>) {
+        if relay.pointee.queueTail == BufferRing.none {
+            relay.pointee.queueHead = buffer
+        } else {
+            buffers.segment(relay.pointee.queueTail).pointee.next = buffer
+        }
+        relay.pointee.queueTail = buffer
+        relay.pointee.queueCount += 1
+    }
+
+    private mutating func sendNext(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
+    ) {
+        let buffer = session.relay(direction).pointee.queueHead
+        let segment = buffers.segment(buffer)
+        ring.send(
+            session.destination(direction), buffers.bytes(buffer) + Int(segment.pointee.offset),
+            count: Int(segment.pointee.length), token: submitting(.send(direction), slot, session))
+    }
+
+    mutating func sent(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction, _ result: Int32
+    ) {
+        let relay = session.relay(direction)
+        guard result >= 0 else {
+            sendFailed(slot, session, direction, -result)
+            return
+        }
+        relay.pointee.delivered += UInt64(result)
+        let buffer = relay.pointee.queueHead
+        let segment = buffers.segment(buffer)
+        segment.pointee.offset += UInt32(result)
+        segment.pointee.length -= UInt32(result)
+        if segment.pointee.length == 0 { dequeue(relay) }
+        if relay.pointee.queueCount > 0 {
+            sendNext(slot, session, direction)
+        } else if relay.pointee.phase == .ending {
+            passOnEnd(slot, session, direction)
+            return
+        }
+        if relay.pointee.phase == .copying || relay.pointee.phase == .switching {
+            resume(slot, session, direction)
+        }
+    }
+
+    private mutating func sendFailed(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction, _ code: Int32
+    ) {
+        if code == EAGAIN || code == EINTR {
+            sendNext(slot, session, direction)
+            return
+        }
+        finishReset(slot, session, direction == .toBackend ? .backendReset : .clientReset)
+    }
+
+    /// The oldest buffer is sent: the kernel gets it back.
+    private mutating func dequeue(_ relay: UnsafeMutablePointer<Relay>) {
+        let buffer = relay.pointee.queueHead
+        relay.pointee.queueHead = buffers.segment(buffer).pointee.next
+        if relay.pointee.queueHead == BufferRing.none { relay.pointee.queueTail = BufferRing.none }
+        relay.pointee.queueCount -= 1
+        buffers.giveBack(buffer)
+    }
+
+    /// Gives back every queued buffer; none may be in a send.
+    mutating func dropQueue(_ relay: UnsafeMutablePointer<Relay>) {
+        while relay.pointee.queueCount > 0 { dequeue(relay) }
+    }
+
+    // MARK: Waiting for buffers
+
+    private mutating func starve(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
+    ) {
+        if session.relay(direction).pointee.isStarved { return }
+        session.relay(direction).pointee.isStarved = true
+        starved.append(slot, direction)
+    }
+
+    mutating func leaveStarved(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
+    ) {
+        guard session.relay(direction).pointee.isStarved else { return }
+        session.relay(direction).pointee.isStarved = false
+        starved.remove(slot, direction)
+    }
+
+    /// Buffers came back in this turn: who waits longest receives first, one buffer each.
+    mutating func resumeStarved() {
+        var free = buffers.inKernelCount
+        while free > 0, let (slot, direction) = starved.first {
+            let session = sessions[slot]
+            leaveStarved(slot, session, direction)
+            resume(slot, session, direction)
+            free -= 1
+        }
+    }
+}

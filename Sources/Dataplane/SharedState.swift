@@ -1,0 +1,53 @@
+// What workers share: counts that limits need, and commands from the control thread. Each count is on a
+// cache line of its own and touched at accept and at close only.
+
+import Base
+import Synchronization
+
+/// A number that all workers change.
+struct SharedCount: ~Copyable {
+    let value = Atomic<Int>(0)
+    private let padding: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0, 0)
+}
+
+/// Lives as long as the process; workers hold a pointer.
+public struct SharedState: ~Copyable, Sendable {
+    /// What the control thread can ask of all workers; each includes those before it.
+    public enum Command: UInt8, AtomicRepresentable, Sendable {
+        case run
+        /// Accept no more; end when the last session did.
+        case drain
+        /// End every session now.
+        case stop
+    }
+
+    let sessions = SharedCount()
+    /// Sessions of each listener, by its index in the snapshot.
+    nonisolated(unsafe) let listenerSessions: UnsafeMutablePointer<SharedCount>
+    private let listenerCount: Int
+    /// Present only where a listener limits sessions per client.
+    let clients: ClientTable?
+    private let commandValue = Atomic<Command>(.run)
+
+    public init(snapshot: Snapshot) {
+        listenerCount = snapshot.listenerCount
+        let bytes = max(listenerCount, 1) * MemoryLayout<SharedCount>.stride
+        listenerSessions = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+            .bindMemory(to: SharedCount.self, capacity: listenerCount)
+        for index in 0..<listenerCount { (listenerSessions + index).initialize(to: SharedCount()) }
+        var limitsClients = false
+        for index in 0..<listenerCount where snapshot.listener(index).pointee.sessionsPerClient > 0 {
+            limitsClients = true
+        }
+        clients = limitsClients ? ClientTable(clients: snapshot.sessionLimit) : nil
+    }
+
+    /// What the control thread asks now.
+    public var command: Command { commandValue.load(ordering: .acquiring) }
+
+    /// Asks all workers; wake them afterwards.
+    public func ask(_ command: Command) { commandValue.store(command, ordering: .releasing) }
+
+    /// Client connections of the whole process now.
+    public var sessionCount: Int { sessions.value.load(ordering: .relaxed) }
+}

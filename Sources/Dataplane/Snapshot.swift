@@ -1,0 +1,107 @@
+// A validated configuration compiled for the workers: flat tables behind pointers, names as bytes, socket
+// addresses ready for the kernel. Immutable once built; it lives as long as the process.
+
+import Balancing
+import Base
+import Configuration
+import Glibc
+
+/// One listener, compiled.
+public struct ListenerPlan {
+    public let name: UnsafeRawBufferPointer
+    /// Index of its pool.
+    public let pool: UInt16
+    public let connectTimeoutNanoseconds: UInt64
+    public let idleTimeoutNanoseconds: UInt64
+    /// `Int.max` where there is none.
+    public let sessionLimit: Int
+    /// 0 where there is none.
+    public let sessionsPerClient: Int
+    public let relay: RelayChoice
+}
+
+/// One backend, compiled.
+public struct BackendPlan {
+    public let name: UnsafeRawBufferPointer
+    public let address: SocketAddress
+    /// TCP options apply (it is no unix socket).
+    public let isTCP: Bool
+}
+
+/// One pool, compiled.
+public struct PoolPlan {
+    public let name: UnsafeRawBufferPointer
+    public let policy: Policy
+    public let backends: UnsafePointer<BackendPlan>
+    public let candidates: Candidates
+}
+
+public struct Snapshot: @unchecked Sendable {
+    public let listenerCount: Int
+    public let poolCount: Int
+    /// Client connections of the whole process.
+    public let sessionLimit: Int
+    /// Share (0...1) of successful sessions that is logged.
+    public let successSampleShare: Double
+    private let listeners: UnsafePointer<ListenerPlan>
+    private let pools: UnsafePointer<PoolPlan>
+
+    /// `resolve` answers the socket address of a backend; host names were looked up before.
+    public init(_ configuration: Configuration, resolve: (Backend) -> SocketAddress) {
+        let poolPlans = configuration.pools.map { pool in
+            let backends = pool.backends.map { backend in
+                let address = resolve(backend)
+                return BackendPlan(
+                    name: Self.keep(backend.name), address: address, isTCP: address.family != AF_UNIX)
+            }
+            let candidates = Candidates(
+                weights: pool.backends.map { UInt32($0.weight) },
+                maxSessions: pool.backends.map { UInt32($0.maxSessions ?? Int(UInt32.max)) })
+            let policy: Policy =
+                switch pool.balance {
+                case .roundRobin: .roundRobin
+                case .random: .random
+                }
+            return PoolPlan(
+                name: Self.keep(pool.name), policy: policy, backends: Self.keep(backends),
+                candidates: candidates)
+        }
+        let listenerPlans = configuration.listeners.map { listener in
+            ListenerPlan(
+                name: Self.keep(listener.name),
+                pool: UInt16(configuration.pools.firstIndex { $0.name == listener.pool }!),
+                connectTimeoutNanoseconds: listener.timeouts.connectNanoseconds,
+                idleTimeoutNanoseconds: listener.timeouts.idleNanoseconds,
+                sessionLimit: listener.limits.sessions ?? Int.max,
+                sessionsPerClient: listener.limits.sessionsPerClient ?? 0,
+                relay: listener.relay)
+        }
+        listenerCount = listenerPlans.count
+        poolCount = poolPlans.count
+        sessionLimit = configuration.limits.sessions
+        successSampleShare = configuration.logs.successSampleShare
+        listeners = Self.keep(listenerPlans)
+        pools = Self.keep(poolPlans)
+    }
+
+    public func listener(_ index: Int) -> UnsafePointer<ListenerPlan> {
+        precondition(index < listenerCount)
+        return listeners + index
+    }
+
+    public func pool(_ index: Int) -> UnsafePointer<PoolPlan> {
+        precondition(index < poolCount)
+        return pools + index
+    }
+
+    private static func keep<Element>(_ elements: [Element]) -> UnsafePointer<Element> {
+        let memory = UnsafeMutablePointer<Element>.allocate(capacity: max(elements.count, 1))
+        memory.initialize(from: elements, count: elements.count)
+        return UnsafePointer(memory)
+    }
+
+    private static func keep(_ text: String) -> UnsafeRawBufferPointer {
+        let bytes = Array(text.utf8)
+        return UnsafeRawBufferPointer(start: keep(bytes), count: bytes.count)
+    }
+}

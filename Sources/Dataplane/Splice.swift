@@ -1,0 +1,156 @@
+// A direction that moves bulk: socket -> pipe -> socket within the kernel, without a copy to user memory.
+// The ring says when a socket is ready (poll), a direct non-blocking splice(2) moves the bytes: the ring's
+// own splice operation would go to a kernel worker thread each time.
+//
+//   wait for input -> pump: input -> pipe -> output, until either side would block -> wait for that side
+
+import Glibc
+import Ring
+import Telemetry
+
+extension Worker {
+    /// Splices of one direction in one turn before others get their turn.
+    private static var roundsInOneTurn: Int { 8 }
+    /// A splice that moves less than this is quiet; so many in a row end splicing (in `auto`).
+    private static var quietBytes: Int { 8192 }
+    private static var quietSplicesThatEndBulk: UInt8 { 16 }
+
+    mutating func beginSplicing(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
+    ) {
+        counters.pointee.add(.spliceUpgrades)
+        session.relay(direction).pointee.phase = .splicing
+        session.relay(direction).pointee.quietSplices = 0
+        pump(slot, session, direction)
+    }
+
+    mutating func waitForInput(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
+    ) {
+        let token = submitting(.pollInput(direction), slot, session)
+        ring.pollReadable(session.source(direction), token: token)
+    }
+
+    private mutating func waitForOutput(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
+    ) {
+        let token = submitting(.pollOutput(direction), slot, session)
+        ring.pollWritable(session.destination(direction), token: token)
+    }
+
+    /// A poll of this direction completed.
+    mutating func readied(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
+    ) {
+        let phase = session.relay(direction).pointee.phase
+        if phase == .splicing || phase == .ending { pump(slot, session, direction) }
+    }
+
+    private mutating func pump(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
+    ) {
+        let relay = session.relay(direction)
+        for _ in 0..<Self.roundsInOneTurn {
+            if relay.pointee.pipedBytes > 0 {
+                guard drainPipe(slot, session, direction) else { return }
+            }
+            if relay.pointee.phase == .ending {
+                leavePipe(relay)
+                passOnEnd(slot, session, direction)
+                return
+            }
+            guard fillPipe(slot, session, direction) else { return }
+        }
+        // The others first; both polls complete at once where there is more to do.
+        if relay.pointee.pipedBytes > 0 {
+            waitForOutput(slot, session, direction)
+        } else {
+            waitForInput(slot, session, direction)
+        }
+    }
+
+    /// Pipe -> destination. True where the pipe is empty afterwards; else somebody was told to wait.
+    private mutating func drainPipe(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
+    ) -> Bool {
+        let relay = session.relay(direction)
+        let pipe = pipes.pipe(relay.pointee.pipe)
+        let moved = settings.port.splice(
+            settings.port.context, pipe.output, session.destination(direction), Int(relay.pointee.pipedBytes))
+        if moved > 0 {
+            relay.pointee.pipedBytes -= UInt32(moved)
+            relay.pointee.delivered += UInt64(moved)
+            if relay.pointee.pipedBytes == 0 { return true }
+        } else if moved != -Int(EAGAIN), moved != -Int(EINTR) {
+            finishReset(slot, session, direction == .toBackend ? .backendReset : .clientReset)
+            return false
+        }
+        waitForOutput(slot, session, direction)
+        return false
+    }
+
+    /// Source -> pipe. True where there is something to go on with; else somebody was told to wait.
+    private mutating func fillPipe(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
+    ) -> Bool {
+        let relay = session.relay(direction)
+        if relay.pointee.pipe == PipePool.none {
+            guard let number = pipes.take() else {
+                beginCopying(slot, session, direction)
+                return false
+            }
+            relay.pointee.pipe = number
+        }
+        let pipe = pipes.pipe(relay.pointee.pipe)
+        let moved = settings.port.splice(
+            settings.port.context, session.source(direction), pipe.input, Int(pipe.capacityBytes))
+        if moved > 0 {
+            relay.pointee.pipedBytes += UInt32(moved)
+            relay.pointee.received += UInt64(moved)
+            session.pointee.lastActivityAt = now
+            if direction == .toClient, session.pointee.firstByteAt == 0 { session.pointee.firstByteAt = now }
+            relay.pointee.quietSplices = moved < Self.quietBytes ? relay.pointee.quietSplices &+ 1 : 0
+            return true
+        }
+        if moved == 0 {
+            relay.pointee.phase = .ending
+            return true
+        }
+        leavePipe(relay)
+        if moved == -Int(EAGAIN) || moved == -Int(EINTR) {
+            waitOrGoBackToCopying(slot, session, direction)
+        } else {
+            finishReset(slot, session, direction == .toBackend ? .clientReset : .backendReset)
+        }
+        return false
+    }
+
+    /// Nothing to read now, and the pipe is empty: the moment to fall back where it has turned quiet.
+    private mutating func waitOrGoBackToCopying(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
+    ) {
+        let isAutomatic = snapshot.listener(Int(session.pointee.listener)).pointee.relay == .automatic
+        if isAutomatic, session.relay(direction).pointee.quietSplices >= Self.quietSplicesThatEndBulk {
+            beginCopying(slot, session, direction)
+        } else {
+            waitForInput(slot, session, direction)
+        }
+    }
+
+    private mutating func beginCopying(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
+    ) {
+        counters.pointee.add(.spliceDowngrades)
+        session.relay(direction).pointee.phase = .copying
+        session.relay(direction).pointee.fullReceives = 0
+        receive(slot, session, direction)
+    }
+
+    /// Gives the pipe back; bytes still in it are lost.
+    mutating func leavePipe(_ relay: UnsafeMutablePointer<Relay>) {
+        guard relay.pointee.pipe != PipePool.none else { return }
+        pipes.giveBack(relay.pointee.pipe, isEmpty: relay.pointee.pipedBytes == 0)
+        relay.pointee.pipe = PipePool.none
+        relay.pointee.pipedBytes = 0
+    }
+}

@@ -1,0 +1,85 @@
+// Deadlines: the connect of a session, its idle time, the pauses of acceptors. Activity does not touch
+// the wheel: a session's timer, when it fires, looks at the time of the last byte and is set anew.
+
+import Base
+import Glibc
+import Ring
+
+extension Worker {
+    /// A session that lives this long gets TCP keepalive; shorter ones are spared the system calls.
+    private static var keepAliveAfterNanoseconds: UInt64 { 30_000_000_000 }
+    /// Seconds without a byte before the kernel probes, between probes, and probes until it gives up.
+    private static var keepAliveIdleSeconds: Int32 { 60 }
+    private static var keepAliveIntervalSeconds: Int32 { 15 }
+    private static var keepAliveProbes: Int32 { 4 }
+
+    private static var dropReportNanoseconds: UInt64 { 1_000_000_000 }
+
+    private var choreTimer: UInt32 { UInt32(settings.slots + acceptorCount) }
+
+    /// How long the kernel may sleep.
+    func timeUntilNextDeadline() -> UInt64 {
+        guard let deadline = timers.nextDeadline() else { return UInt64.max }
+        // Never 0: a deadline that is due was handled in this turn, the wheel's tick is not over yet.
+        return deadline > now ? max(deadline - now, 1000) : 1000
+    }
+
+    mutating func setIdleTimer(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        let idle = snapshot.listener(Int(session.pointee.listener)).pointee.idleTimeoutNanoseconds
+        var deadline = session.pointee.lastActivityAt &+ idle
+        if !session.pointee.keepsAlive {
+            deadline = min(deadline, session.pointee.connectedAt &+ Self.keepAliveAfterNanoseconds)
+        }
+        timers.set(slot, deadline: deadline)
+    }
+
+    mutating func fireTimers() {
+        while let timer = timers.popExpired(now: now) {
+            if Int(timer) < settings.slots {
+                sessionTimerFired(timer, sessions[timer])
+            } else if Int(timer) < settings.slots + acceptorCount {
+                armAccept(Int(timer) - settings.slots)
+            } else {
+                reportDrops()
+            }
+        }
+    }
+
+    private mutating func sessionTimerFired(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        precondition(sessions.isLive(slot), "a timer belongs to a session")
+        switch session.pointee.state {
+        case .connecting: connectTimedOut(slot, session)
+        case .relaying: checkIdle(slot, session)
+        case .closing: break
+        }
+    }
+
+    private mutating func checkIdle(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        let idle = snapshot.listener(Int(session.pointee.listener)).pointee.idleTimeoutNanoseconds
+        if now >= session.pointee.lastActivityAt &+ idle {
+            finish(slot, session, .idleTimeout)
+            return
+        }
+        if !session.pointee.keepsAlive, now >= session.pointee.connectedAt &+ Self.keepAliveAfterNanoseconds {
+            session.pointee.keepsAlive = true
+            keepAlive(session.pointee.clientDescriptor)
+            keepAlive(session.pointee.backendDescriptor)
+        }
+        setIdleTimer(slot, session)
+    }
+
+    /// A peer that vanished without a word is noticed after two minutes instead of at the idle timeout. On
+    /// unix sockets the TCP options fail, and are not needed.
+    private func keepAlive(_ descriptor: Int32) {
+        setOption(descriptor, Int(IPPROTO_TCP), TCP_KEEPIDLE, Self.keepAliveIdleSeconds)
+        setOption(descriptor, Int(IPPROTO_TCP), TCP_KEEPINTVL, Self.keepAliveIntervalSeconds)
+        setOption(descriptor, Int(IPPROTO_TCP), TCP_KEEPCNT, Self.keepAliveProbes)
+        setOption(descriptor, Int(SOL_SOCKET), SO_KEEPALIVE, 1)
+    }
+
+    /// Makes `reportDrops` run soon, and once.
+    mutating func scheduleDropReport() {
+        if timers.isSet(choreTimer) { return }
+        timers.set(choreTimer, deadline: max(now, lastDropReportAt &+ Self.dropReportNanoseconds))
+    }
+}

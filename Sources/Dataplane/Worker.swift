@@ -1,0 +1,285 @@
+// One thread, one ring, one slab of sessions. The loop: submit and wait in one call, dispatch each
+// completion by its token, give the batch back, re-arm who waited for buffers, fire timers, write logs.
+// The files beside this one follow a session from accept to close, as extensions of the worker.
+
+import Balancing
+import Base
+import Configuration
+import Glibc
+import Ring
+import Telemetry
+
+/// What a worker is started with.
+public struct WorkerSettings {
+    /// 0 for the first one.
+    public var index: Int
+    public var port: KernelPort
+    /// Mixed into identifiers, balancing and sampling.
+    public var seed: UInt64
+    /// Slots for sessions; also bounds how far a burst of accepts may overshoot a limit.
+    public var slots: Int
+    public var buffers: Int
+    public var bufferSizeBytes: Int
+    /// An eventfd that the control thread writes to after `SharedState.ask`.
+    public var wakeDescriptor: Int32
+    public var listeners: [ListeningSocket]
+    public var accessLog: LogSink
+    public var eventLog: LogSink
+    /// No other worker shares the counts.
+    public var isAlone = false
+
+    public init(
+        index: Int, port: KernelPort, seed: UInt64, slots: Int, buffers: Int, bufferSizeBytes: Int,
+        wakeDescriptor: Int32, listeners: [ListeningSocket], accessLog: LogSink, eventLog: LogSink
+    ) {
+        self.index = index
+        self.port = port
+        self.seed = seed
+        self.slots = slots
+        self.buffers = buffers
+        self.bufferSizeBytes = bufferSizeBytes
+        self.wakeDescriptor = wakeDescriptor
+        self.listeners = listeners
+        self.accessLog = accessLog
+        self.eventLog = eventLog
+    }
+}
+
+/// A bound and listening socket that a worker accepts on.
+public struct ListeningSocket: Sendable {
+    public var descriptor: Int32
+    /// Index of the listener in the snapshot.
+    public var listener: Int
+    /// Another worker accepts on the same descriptor, or somebody else owns it: it is not closed here.
+    public var isShared: Bool
+
+    public init(descriptor: Int32, listener: Int, isShared: Bool) {
+        self.descriptor = descriptor
+        self.listener = listener
+        self.isShared = isShared
+    }
+}
+
+public struct Worker: ~Copyable {
+    // The ring goes first: the kernel writes into the others' memory until it is gone.
+    let ring: Ring
+    var buffers: BufferRing
+    var sessions: Slab<Session>
+    /// Sessions by slot, then acceptors, then the worker's own chores.
+    var timers: TimerWheel
+    var starved: StarvedList
+    var pipes: PipePool
+    var accessLog: WorkerLog
+    var eventLog: WorkerLog
+
+    let snapshot: Snapshot
+    let shared: UnsafePointer<SharedState>
+    /// Read by the control thread.
+    let counters: UnsafePointer<CounterTable>
+    let settings: WorkerSettings
+    let acceptors: UnsafeMutablePointer<Acceptor>
+    let acceptorCount: Int
+    let policies: UnsafeMutablePointer<PolicyState>
+    let wakeBuffer: UnsafeMutablePointer<UInt64>
+    let peerAddress: UnsafeMutablePointer<sockaddr_storage>
+
+    var random: RandomSource
+    var nextIdentifier: UInt64
+    /// What the control thread asked last.
+    var command = SharedState.Command.run
+    /// The worker's clock, read once a turn.
+    var now: UInt64
+    /// Added to `now`, gives the time of day; refreshed once a second.
+    var wallClockOffset: UInt64
+    var wallClockReadAt: UInt64
+    var lastDropReportAt: UInt64 = 0
+
+    /// A direction with this many buffers unsent stops reading; it resumes at `queueResumes`.
+    static let queueLimit: UInt16 = 4
+    static let queueResumes: UInt16 = 1
+    static let bufferGroup: UInt16 = 0
+    static let submissionEntries: UInt32 = 1024
+    static let completionEntries: UInt32 = 8192
+
+    /// Sets up the ring: call it on the thread that will `run`. `counters` and `shared` must outlive the
+    /// worker. Errors say which kernel facility is missing.
+    public init(
+        _ settings: WorkerSettings, snapshot: Snapshot, shared: UnsafePointer<SharedState>,
+        counters: UnsafePointer<CounterTable>
+    ) throws(RingSetUpError) {
+        let port = settings.port
+        let now = port.monotonicNow(port.context)
+        let ring = try Ring(
+            port: port, submissionEntries: Self.submissionEntries, completionEntries: Self.completionEntries)
+        buffers = try BufferRing(
+            ring: ring, group: Self.bufferGroup, count: settings.buffers,
+            bufferSizeBytes: settings.bufferSizeBytes)
+        self.ring = ring
+        sessions = Slab(capacity: settings.slots)
+        timers = TimerWheel(capacity: settings.slots + settings.listeners.count + 1, now: now)
+        starved = StarvedList(slots: settings.slots)
+        pipes = PipePool(port: port)
+        accessLog = WorkerLog(settings.accessLog, index: 0)
+        eventLog = WorkerLog(settings.eventLog, index: 1)
+        self.snapshot = snapshot
+        self.shared = shared
+        self.counters = counters
+        self.settings = settings
+        acceptorCount = settings.listeners.count
+        acceptors = .allocate(capacity: max(acceptorCount, 1))
+        for (index, socket) in settings.listeners.enumerated() {
+            (acceptors + index).initialize(to: Acceptor(socket))
+        }
+        policies = .allocate(capacity: max(snapshot.poolCount, 1))
+        random = RandomSource(seed: settings.seed &+ UInt64(settings.index))
+        for index in 0..<snapshot.poolCount {
+            let pool = snapshot.pool(index)
+            let state = PolicyState(
+                policy: pool.pointee.policy, candidates: pool.pointee.candidates, seed: random.next())
+            (policies + index).initialize(to: state)
+        }
+        wakeBuffer = .allocate(capacity: 1)
+        wakeBuffer.initialize(to: 0)
+        peerAddress = .allocate(capacity: 1)
+        peerAddress.initialize(to: sockaddr_storage())
+        nextIdentifier = random.next()
+        self.now = now
+        wallClockOffset = port.wallClockNow(port.context) &- now
+        wallClockReadAt = now
+    }
+
+    deinit {
+        acceptors.deallocate()
+        policies.deinitialize(count: snapshot.poolCount)
+        policies.deallocate()
+        wakeBuffer.deallocate()
+        peerAddress.deallocate()
+    }
+
+    /// Serves until the control thread asked to stop, or to drain and the last session ended, and the
+    /// logs are written. Answers 0, or the errno that made the ring unusable.
+    public mutating func run() -> Int32 {
+        begin()
+        while true {
+            let failure = turn()
+            if failure != 0 { return failure }
+            if isDone { return 0 }
+        }
+    }
+
+    /// Arms what is armed all the time.
+    package mutating func begin() {
+        armWake()
+        for index in 0..<acceptorCount { armAccept(index) }
+    }
+
+    /// One turn of the loop. Answers 0, or the errno that made the ring unusable.
+    package mutating func turn() -> Int32 {
+        let result = ring.submitAndWait(timeoutNanoseconds: timeUntilNextDeadline())
+        if result < 0 { return -result }
+        now = settings.port.monotonicNow(settings.port.context)
+        let (first, count) = ring.pending()
+        for offset in 0..<count { dispatch(ring.completion(at: first &+ offset)) }
+        ring.consume(count)
+        resumeStarved()
+        buffers.publish()
+        fireTimers()
+        writeLogs()
+        counters.pointee.add(.turns)
+        counters.pointee.add(.completions, UInt64(count))
+        return 0
+    }
+
+    package var isDone: Bool {
+        guard command != .run, sessions.count == 0 else { return false }
+        for index in 0..<acceptorCount where acceptors[index].inKernel { return false }
+        return accessLog.isIdle && eventLog.isIdle
+    }
+
+    // MARK: Dispatch
+
+    private mutating func dispatch(_ completion: Completion) {
+        guard let operation = Operation(rawValue: completion.token.operation) else {
+            counters.pointee.add(.staleCompletions)
+            return
+        }
+        switch operation {
+        case .accept: accepted(completion)
+        case .cancelAccept: break
+        case .wake: woken()
+        case .writeLog: logWritten(completion)
+        case .pollLog: logReady(completion)
+        // A close that fails names a descriptor that is not ours: a defect, but not one to die of.
+        case .close: counters.pointee.add(.staleCompletions)
+        default: dispatch(completion, operation, slot: completion.token.slot)
+        }
+    }
+
+    private mutating func dispatch(_ completion: Completion, _ operation: Operation, slot: UInt32) {
+        guard sessions.isLive(slot), completion.token.matches(generation: sessions.generation(slot)) else {
+            counters.pointee.add(.staleCompletions)
+            if let buffer = completion.buffer { discard(buffer) }
+            return
+        }
+        let session = sessions[slot]
+        precondition(session.isInKernel(operation), "a completion belongs to a submission")
+        if !completion.hasMore { session.pointee.inKernel.remove(InKernel(operation)) }
+        if session.pointee.state == .closing {
+            if let buffer = completion.buffer { discard(buffer) }
+            closingProgressed(slot, session, operation)
+            return
+        }
+        switch operation {
+        case .receiveFromBackend: received(slot, session, .toClient, completion)
+        case .receiveFromClient: received(slot, session, .toBackend, completion)
+        case .sendToClient: sent(slot, session, .toClient, completion.result)
+        case .sendToBackend: sent(slot, session, .toBackend, completion.result)
+        case .connect: connected(slot, session, completion.result)
+        case .pollClientReadable, .pollBackendWritable: readied(slot, session, .toBackend)
+        case .pollBackendReadable, .pollClientWritable: readied(slot, session, .toClient)
+        case .cancelReceiveFromClient: receiveCancelled(slot, session, .toBackend)
+        case .cancelReceiveFromBackend: receiveCancelled(slot, session, .toClient)
+        default: break
+        }
+    }
+
+    /// Marks an operation of a session as in the kernel and names it.
+    @inline(__always)
+    func submitting(_ operation: Operation, _ slot: UInt32, _ session: UnsafeMutablePointer<Session>) -> Token
+    {
+        precondition(!session.isInKernel(operation), "one of each operation at a time")
+        session.pointee.inKernel.insert(InKernel(operation))
+        return Token(operation: operation.rawValue, generation: sessions.generation(slot), slot: slot)
+    }
+
+    @inline(__always)
+    func workerToken(_ operation: Operation, slot: Int = 0) -> Token {
+        Token(operation: operation.rawValue, generation: 0, slot: UInt32(slot))
+    }
+
+    /// A buffer that came for nobody.
+    mutating func discard(_ buffer: UInt16) {
+        buffers.take(buffer, length: 0)
+        buffers.giveBack(buffer)
+    }
+
+    // MARK: Commands
+
+    private func armWake() {
+        ring.read(settings.wakeDescriptor, into: wakeBuffer, count: 8, token: workerToken(.wake))
+    }
+
+    private mutating func woken() {
+        let asked = shared.pointee.command
+        if asked != .run, command == .run { stopAccepting() }
+        if asked == .stop, command != .stop { endAllSessions() }
+        command = asked
+        armWake()
+    }
+
+    private mutating func endAllSessions() {
+        for slot in 0..<UInt32(sessions.highWater) where sessions.isLive(slot) {
+            finish(slot, sessions[slot], .shutdown)
+        }
+    }
+}

@@ -1,0 +1,77 @@
+// One of a worker's two logs: records go into its buffer and from there to the file through the ring. A
+// slow file costs records, counted, never time.
+
+import Glibc
+import Ring
+import Telemetry
+
+/// Where a worker's records go.
+public struct LogSink: Sendable {
+    /// -1: nowhere.
+    public var descriptor: Int32
+    public var format: RecordFormat
+    /// Bytes that one write may have: 4096 where several writers share a pipe or a terminal, so that lines
+    /// do not mix (PIPE_BUF, pipe(7)).
+    public var writeLimitBytes: Int
+
+    public init(descriptor: Int32, format: RecordFormat, writeLimitBytes: Int) {
+        self.descriptor = descriptor
+        self.format = format
+        self.writeLimitBytes = writeLimitBytes
+    }
+
+    public static let off = LogSink(descriptor: -1, format: .json, writeLimitBytes: 0)
+}
+
+/// A log of a worker: its buffer, and what of it is in the kernel.
+struct WorkerLog: ~Copyable {
+    private static let halfBytes = 128 * 1024
+    /// Bytes that one takes.
+    static var bytes: Int { 2 * halfBytes }
+
+    let sink: LogSink
+    /// Slot in the tokens of its writes.
+    let index: Int
+    var buffer: LogBuffer
+    /// True exactly while a poll for a sink that was not ready is in the kernel.
+    var isPolling = false
+    /// Lost records that were not reported yet.
+    var unreported: UInt64 = 0
+
+    init(_ sink: LogSink, index: Int) {
+        self.sink = sink
+        self.index = index
+        buffer = LogBuffer(halfBytes: Self.halfBytes)
+    }
+
+    var isOn: Bool { sink.descriptor >= 0 }
+    /// Nothing to write, or nowhere that takes it now: ending does not wait for a stuck reader.
+    var isIdle: Bool { buffer.isEmpty || isPolling }
+
+    /// Hands the kernel what was recorded, unless the last write is still with it.
+    mutating func write(through ring: borrowing Ring, counting counters: UnsafePointer<CounterTable>) {
+        guard isOn else { return }
+        let dropped = buffer.takeDropped()
+        if dropped > 0 {
+            counters.pointee.add(.logDropped, dropped)
+            unreported += dropped
+        }
+        guard !isPolling, let bytes = buffer.nextWrite(limitBytes: sink.writeLimitBytes) else { return }
+        ring.write(sink.descriptor, bytes.baseAddress!, count: bytes.count, token: token(.writeLog))
+    }
+
+    /// A write ended. A sink that is not ready is polled and offered the same bytes again.
+    mutating func written(_ result: Int32, ring: borrowing Ring) {
+        if result == -EAGAIN || result == -EINTR {
+            buffer.postponed()
+            isPolling = true
+            ring.pollWritable(sink.descriptor, token: token(.pollLog))
+        } else {
+            buffer.completed(result)
+        }
+    }
+
+    private func token(_ operation: Operation) -> Token {
+        Token(operation: operation.rawValue, generation: 0, slot: UInt32(index))
+    }
+}

@@ -1,0 +1,77 @@
+// Numbers that one worker counts and the control thread reads. Each has a single writer, so counting is a
+// plain addition; the reader sees a recent value of each.
+
+import Synchronization
+
+/// What a worker counts.
+public enum Counter: Int, CaseIterable, Sendable {
+    /// Client connections accepted.
+    case accepted
+    /// Sessions ended; equals the sum over the reasons.
+    case finished
+    /// Connections closed at accept because no slot was left.
+    case refused
+    /// Bytes received from clients, and sent to clients, of finished sessions.
+    case bytesIn
+    case bytesOut
+    /// Attempts to connect to a backend, and those that failed.
+    case connects
+    case connectFailures
+    /// Times a listener paused accepting because a limit was reached or descriptors ran out.
+    case acceptPauses
+    /// Times a receive found no buffer.
+    case buffersExhausted
+    /// Directions that went over to splice, and back.
+    case spliceUpgrades
+    case spliceDowngrades
+    /// Completions of an owner that is gone.
+    case staleCompletions
+    /// Turns of the loop, and completions handled.
+    case turns
+    case completions
+    /// Log records lost.
+    case logDropped
+
+    /// How many there are; `allCases` would allocate.
+    static let total = Counter.logDropped.rawValue + 1
+}
+
+/// One worker's counters: the `Counter`s, then one for each termination reason.
+public struct CounterTable: ~Copyable, Sendable {
+    private nonisolated(unsafe) let values: UnsafeMutablePointer<Atomic<UInt64>>
+    private let count: Int
+
+    public init(reasons: Int) {
+        count = Counter.total + reasons
+        let bytes = (count * MemoryLayout<Atomic<UInt64>>.stride + 127) / 64 * 64
+        values = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+            .bindMemory(to: Atomic<UInt64>.self, capacity: count)
+        for index in 0..<count { (values + index).initialize(to: Atomic(0)) }
+    }
+
+    deinit { values.deallocate() }
+
+    /// By the owning worker only.
+    @inline(__always)
+    public func add(_ counter: Counter, _ amount: UInt64 = 1) { add(at: counter.rawValue, amount) }
+
+    /// By the owning worker only.
+    @inline(__always)
+    public func add(reason: Int, _ amount: UInt64 = 1) {
+        add(at: Counter.total + reason, amount)
+    }
+
+    public subscript(counter: Counter) -> UInt64 { values[counter.rawValue].load(ordering: .relaxed) }
+
+    public subscript(reason reason: Int) -> UInt64 {
+        precondition(reason >= 0 && Counter.total + reason < count)
+        return values[Counter.total + reason].load(ordering: .relaxed)
+    }
+
+    @inline(__always)
+    private func add(at index: Int, _ amount: UInt64) {
+        precondition(index < count)
+        let value = values[index].load(ordering: .relaxed)
+        values[index].store(value &+ amount, ordering: .relaxed)
+    }
+}

@@ -1,0 +1,100 @@
+// Two halves of memory between a worker and a log file: records fill one while the other is being
+// written. When both are full, records are dropped and counted: a slow sink never holds up a worker.
+// Does no I/O itself; the worker writes what `nextWrite` answers and tells `completed`.
+
+import Base
+
+public struct LogBuffer: ~Copyable {
+    /// The longest record in bytes; a longer one is dropped.
+    public static let recordLimitBytes = 4096
+
+    /// Bytes of each half.
+    public let halfBytes: Int
+    /// Records lost since `takeDropped` was last asked.
+    private var dropped: UInt64 = 0
+    /// The errno of the last failed write; 0 when the last one went well.
+    public private(set) var lastError: Int32 = 0
+
+    private let memory: UnsafeMutableRawPointer
+    private var fillingHalf = 0
+    private var filled = 0
+    private var writingOffset = 0
+    private var writingCount = 0
+    /// True exactly while a write of the other half is in the kernel.
+    public private(set) var isWriting = false
+
+    public init(halfBytes: Int) {
+        precondition(halfBytes >= Self.recordLimitBytes)
+        self.halfBytes = halfBytes
+        memory = PagedMemory.reserve(byteCount: 2 * halfBytes)
+    }
+
+    deinit { PagedMemory.release(memory, byteCount: 2 * halfBytes) }
+
+    /// Room for one record of at most `recordLimitBytes`; nil (and counted) where there is none. Follow
+    /// with `commit`.
+    public mutating func reserve() -> UnsafeMutableRawPointer? {
+        if halfBytes - filled < Self.recordLimitBytes {
+            dropped += 1
+            return nil
+        }
+        return memory + fillingHalf * halfBytes + filled
+    }
+
+    /// The record at `reserve`'s address has `bytes` bytes; 0 (did not fit) counts it as dropped.
+    public mutating func commit(bytes: Int) {
+        precondition(bytes <= halfBytes - filled)
+        if bytes == 0 { dropped += 1 }
+        filled += bytes
+    }
+
+    /// True where nothing is left to write.
+    public var isEmpty: Bool { !isWriting && filled == 0 && writingCount == 0 }
+
+    /// The next bytes to write, whole lines of at most `limitBytes` where one fits; nil while a write is
+    /// in the kernel or there is nothing. The write counts as in the kernel from here on.
+    public mutating func nextWrite(limitBytes: Int) -> UnsafeRawBufferPointer? {
+        if isWriting { return nil }
+        if writingCount == 0 {
+            if filled == 0 { return nil }
+            writingOffset = fillingHalf * halfBytes
+            writingCount = filled
+            fillingHalf = 1 - fillingHalf
+            filled = 0
+        }
+        isWriting = true
+        let rest = UnsafeRawBufferPointer(start: memory + writingOffset, count: writingCount)
+        guard rest.count > limitBytes else { return rest }
+        var end = limitBytes
+        while end > 0, rest[end - 1] != UInt8(ascii: "\n") { end -= 1 }
+        return UnsafeRawBufferPointer(rebasing: rest[..<(end > 0 ? end : limitBytes)])
+    }
+
+    /// A write ended: bytes written, or a negative errno, which loses what was being written (counted).
+    public mutating func completed(_ result: Int32) {
+        precondition(isWriting)
+        isWriting = false
+        if result < 0 {
+            lastError = -result
+            let lost = UnsafeRawBufferPointer(start: memory + writingOffset, count: writingCount)
+            for octet in lost where octet == UInt8(ascii: "\n") { dropped += 1 }
+            writingCount = 0
+            return
+        }
+        lastError = 0
+        writingOffset += Int(result)
+        writingCount -= Int(result)
+    }
+
+    /// The sink was not ready: the same bytes are offered again.
+    public mutating func postponed() {
+        precondition(isWriting)
+        isWriting = false
+    }
+
+    /// How many records were lost since this was last asked.
+    public mutating func takeDropped() -> UInt64 {
+        defer { dropped = 0 }
+        return dropped
+    }
+}

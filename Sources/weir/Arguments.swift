@@ -1,0 +1,59 @@
+// The words after a command, taken one by one; what is left at the end is an error that names the nearest
+// word that would have been right.
+
+import Control
+
+/// The arguments of one command.
+final class Arguments {
+    private var rest: [String]
+    private var asked: [String] = []
+    private let command: String
+
+    init(_ words: [String], command: String) {
+        rest = words
+        self.command = command
+    }
+
+    /// The value after an option, `--option VALUE` or `--option=VALUE`.
+    func value(_ names: String...) throws(Failure) -> String? {
+        asked += names
+        for name in names {
+            if let index = rest.firstIndex(where: { $0.hasPrefix(name + "=") }) {
+                return String(rest.remove(at: index).dropFirst(name.count + 1))
+            }
+            guard let index = rest.firstIndex(of: name) else { continue }
+            rest.remove(at: index)
+            guard index < rest.count else { throw usage("\(name) wants a value") }
+            return rest.remove(at: index)
+        }
+        return nil
+    }
+
+    /// As `value`, a whole number in `range`.
+    func number(_ name: String, within range: ClosedRange<Int>) throws(Failure) -> Int? {
+        guard let text = try value(name) else { return nil }
+        if let number = Int(text), range.contains(number) { return number }
+        throw usage("\(name) wants a number from \(range.lowerBound) to \(range.upperBound), not `\(text)`")
+    }
+
+    /// The next word that is no option.
+    func positional(_ name: String) throws(Failure) -> String {
+        guard let index = rest.firstIndex(where: { !$0.hasPrefix("-") }) else {
+            throw usage("\(name) is missing")
+        }
+        return rest.remove(at: index)
+    }
+
+    /// Nothing may be left.
+    func finish() throws(Failure) {
+        guard let first = rest.first else { return }
+        throw usage(
+            first.hasPrefix("-")
+                ? "unknown option `\(first)`\(didYouMean(first, among: asked))"
+                : "unexpected argument `\(first)`")
+    }
+
+    private func usage(_ text: String) -> Failure {
+        Failure("\(text)\nSee `weir \(command) --help`.")
+    }
+}

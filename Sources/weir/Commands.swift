@@ -1,0 +1,80 @@
+// The table of commands: what `--help` prints, what the man page is made of, and what runs.
+
+import Configuration
+import Control
+
+struct Command: Sendable {
+    let name: String
+    /// What follows the name, as in a usage line.
+    let arguments: String
+    let summary: String
+    /// Options and remarks, a line each.
+    let details: [String]
+    let example: String
+    let run: @Sendable (Arguments) throws(Failure) -> Int32
+}
+
+enum Commands {
+    static let all = [run, check, demo, schema]
+
+    private static let run = Command(
+        name: "run", arguments: "[-c FILE] [--drain-timeout SECONDS]",
+        summary: "serve in the foreground",
+        details: [
+            "-c, --config FILE         the configuration; default ./weir.yaml, then /etc/weir/weir.yaml",
+            "--drain-timeout SECONDS   how long sessions may go on after SIGTERM; default 30",
+            "",
+            "SIGTERM and SIGINT stop accepting and let sessions finish; a second one stops now.",
+            "SIGUSR1 opens the log files anew, after they were renamed.",
+        ],
+        example: "weir run -c /etc/weir/weir.yaml --drain-timeout 60"
+    ) { (arguments) throws(Failure) in
+        let file = try arguments.value("-c", "--config")
+        let timeout = try arguments.number("--drain-timeout", within: 0...86_400)
+        try arguments.finish()
+        let path = if let file { file } else { try ConfigurationFile.defaultPath() }
+        var options = ServerOptions()
+        options.configurationName = path
+        if let timeout { options.drainTimeoutSeconds = timeout }
+        return try Server(ConfigurationFile.read(path), options: options).wait()
+    }
+
+    private static let check = Command(
+        name: "check", arguments: "FILE",
+        summary: "validate a configuration; print what it comes to",
+        details: [
+            "Prints all errors of the file with line and column and exits with 1, or prints the",
+            "configuration with every default filled in, the engine that this host gives it, and the",
+            "memory it will take at most.",
+        ],
+        example: "weir check weir.yaml"
+    ) { (arguments) throws(Failure) in
+        let path = try arguments.positional("FILE")
+        try arguments.finish()
+        let configuration = try ConfigurationFile.read(path)
+        configuration.warnings(file: path).forEach { standardError($0) }
+        standardOutput(try Check.report(configuration))
+        return 0
+    }
+
+    private static let demo = Command(
+        name: "demo", arguments: "",
+        summary: "see it work: three sample backends and a listener, nothing else needed",
+        details: ["Prints the curl lines to try, then the log. Ctrl-C stops it."],
+        example: "weir demo"
+    ) { (arguments) throws(Failure) in
+        try arguments.finish()
+        return try Demo.run()
+    }
+
+    private static let schema = Command(
+        name: "schema", arguments: "",
+        summary: "print the JSON Schema of the configuration, for editors",
+        details: ["The same text is configs/weir.schema.json in the source tree."],
+        example: "weir schema > weir.schema.json"
+    ) { (arguments) throws(Failure) in
+        try arguments.finish()
+        standardOutput(JSONSchema.text())
+        return 0
+    }
+}

@@ -1,0 +1,82 @@
+// What Weir writes, it reads: the resolved configuration gives the same configuration again.
+
+import Configuration
+import Testing
+
+private func expectRoundTrip(_ configuration: Configuration) throws {
+    let written = configuration.rendered()
+    let again = try read(written)
+    #expect(again.withoutPositions == configuration.withoutPositions, "\(written)")
+    #expect(again.rendered() == written)
+}
+
+@Test func renderedConfigurationReadsBackEqual() throws {
+    try expectRoundTrip(read(fullFile))
+    try expectRoundTrip(read(file()))
+}
+
+@Test func renderedConfigurationShowsDefaults() throws {
+    #expect(
+        try read(file()).rendered() == """
+            workers: auto
+            engine: auto
+            limits:
+              sessions: 16384
+              buffers: auto
+              buffer_size: 16KiB
+            logs:
+              access: stdout
+              events: stderr
+              format: json
+              sample: 100%
+            listeners:
+              web:
+                bind: 127.0.0.1:80
+                mode: tcp
+                pool: site
+                timeouts:
+                  connect: 5s
+                  idle: 1h
+                limits: {}
+                relay: auto
+            pools:
+              site:
+                balance: round_robin
+                backends:
+                  - { address: 10.0.0.1:80, weight: 1 }
+
+            """)
+}
+
+@Test(arguments: [
+    "null", "~", "true", "5", "a b/", "/x: y", "/#", "# /", "'/'", "\\\"/", "${HOME}/x", "$${/", "$$${A}/",
+    "/日本語/é",
+    "/\u{1F600}", "- /", "*/", "&/", "{/}", "[/", "/a:", "/\u{00A0}", "/{\u{0308}", "$\u{0308}{/",
+])
+func textsReadBackAsTheyAre(text: String) throws {
+    var configuration = try read(file())
+    configuration.logs.access = .file(path: "/" + text)
+    configuration.logs.events = .file(path: text + "/")
+    configuration.pools[0].backends[0].name = "x" + text.filter { $0 != " " && $0 != "\u{00A0}" }
+    try expectRoundTrip(configuration)
+}
+
+@Test func randomConfigurationsReadBackEqual() throws {
+    var random = SeededRandom(seed: 7)
+    for _ in 0..<300 {
+        var configuration = try read(fullFile)
+        configuration.workers = random.next(below: 2) == 0 ? .automatic : .count(1 + random.next(below: 256))
+        configuration.limits.sessions = 1 + random.next(below: 1_000_000)
+        configuration.limits.buffers = random.next(below: 2) == 0 ? nil : 16 + random.next(below: 30_000)
+        configuration.limits.bufferSizeBytes = 1024 + random.next(below: 1_047_553)
+        configuration.logs.successSampleShare = Double(random.next(below: 1_000_001)) / 1_000_000
+        configuration.listeners[0].timeouts.idleNanoseconds = UInt64(1 + random.next(below: 1 << 40)) * 1_000
+        configuration.listeners[0].bind = [
+            .ipv6(high: random.sparse(), low: random.sparse(), port: UInt16(random.next(below: 65_536)))
+        ]
+        configuration.pools[0].backends[0].address = .ipv6(
+            high: random.sparse(), low: random.sparse() | 1, port: UInt16(1 + random.next(below: 65_535)))
+        configuration.pools[0].backends[0].weight = random.next(below: 65_536)
+        try expectRoundTrip(configuration)
+    }
+}

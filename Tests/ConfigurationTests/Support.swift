@@ -1,0 +1,111 @@
+// What the tests of this folder share: reading a text, its errors as they are printed, files of the tree.
+
+import Configuration
+import Foundation
+import Testing
+
+/// The folder that holds Package.swift.
+let projectFolder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent()
+
+func projectFile(_ path: String) throws -> String {
+    try String(contentsOf: projectFolder.appendingPathComponent(path), encoding: .utf8)
+}
+
+func read(
+    _ text: String, environment: [String: String] = [:]
+) throws(ConfigurationErrors) -> Configuration {
+    try Configuration.read(Array(text.utf8), file: "weir.yaml", environment: { environment[$0] })
+}
+
+/// The errors of a text as they are printed, without the last line end; "" when there are none.
+func errors(in text: String, environment: [String: String] = [:]) -> String {
+    do {
+        _ = try read(text, environment: environment)
+        return ""
+    } catch {
+        return String(error.rendered().dropLast())
+    }
+}
+
+/// Place and message of each error.
+func messages(in text: String, environment: [String: String] = [:]) -> [String] {
+    do {
+        _ = try read(text, environment: environment)
+        return []
+    } catch {
+        return error.errors.map { "\($0.position.line):\($0.position.column) \($0.message)" }
+    }
+}
+
+/// The errors of a text; none when it is good.
+func errorList(in text: String, environment: [String: String] = [:]) -> [ConfigurationError] {
+    do {
+        _ = try read(text, environment: environment)
+        return []
+    } catch {
+        return error.errors
+    }
+}
+
+/// A file that is good but for the given lines: `listener` goes into a listener, `pool` into a pool.
+func file(top: String = "", listener: String = "", pool: String = "", backends: String = "[10.0.0.1:80]")
+    -> String
+{
+    """
+    \(top)
+    listeners:
+      web:
+        bind: 127.0.0.1:80
+        pool: site
+        \(listener)
+    pools:
+      site:
+        backends: \(backends)
+        \(pool)
+    """
+}
+
+extension Configuration {
+    /// The same with every position at the start, to compare configurations that stand elsewhere.
+    var withoutPositions: Configuration {
+        let start = SourcePosition(line: 1, column: 1)
+        var copy = self
+        for index in copy.listeners.indices { copy.listeners[index].position = start }
+        for index in copy.pools.indices {
+            copy.pools[index].position = start
+            for backend in copy.pools[index].backends.indices {
+                copy.pools[index].backends[backend].position = start
+            }
+        }
+        return copy
+    }
+}
+
+/// A file that uses every key.
+let fullFile = """
+    workers: 4
+    engine: epoll
+    limits: { sessions: 1000, buffers: 64, buffer_size: 4096 }
+    logs: { access: /var/log/weir.log, events: off, format: text, sample: 12.5% }
+    listeners:
+      web:
+        bind: ["0.0.0.0:8080", "[::]:8080", "unix:/run/w eb.sock"]
+        mode: tcp
+        pool: site
+        timeouts: { connect: 250ms, idle: 90s }
+        limits: { sessions: 100, sessions_per_client: 10 }
+        relay: splice
+      cache:
+        bind: 127.0.0.1:6379
+        pool: redis
+    pools:
+      site:
+        balance: random
+        backends:
+          - 10.0.0.1:80
+          - "[2001:0db8::0001]:80"
+          - { name: named, address: app.internal:80, weight: 5, max_sessions: 7 }
+          - { address: "unix:/run/a pp.sock", weight: 0 }
+      redis: { backends: [localhost:6379] }
+    """
