@@ -1,6 +1,6 @@
 // Reading and writing what is not a connection: eventfd, pipes, files, terminals, on each kernel.
 
-import CLiburing
+import CLinux
 import Glibc
 import Ring
 import Testing

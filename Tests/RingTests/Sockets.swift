@@ -154,14 +154,18 @@ func resetOnClose(_ socket: Owned) {
 
 /// Bytes that differ from place to place.
 func pattern(_ count: Int, seed: UInt8 = 0) -> [UInt8] {
-    // Repeats after a prime number of bytes, so that no buffer size hides an exchange of two buffers.
-    let block = (0..<4099).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) &+ seed }
     var bytes: [UInt8] = []
-    bytes.reserveCapacity(count + block.count)
-    while bytes.count < count { bytes += block }
-    bytes.removeLast(bytes.count - count)
+    bytes.reserveCapacity(count)
+    var first = Int(seed)
+    while bytes.count < count {
+        bytes += patternBlock[first..<min(patternBlock.count, first + count - bytes.count)]
+        first = 0
+    }
     return bytes
 }
+
+/// A prime number of bytes, so that no buffer size hides an exchange of two buffers.
+private let patternBlock = (0..<4099).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
 
 /// Runs `body` on another thread; `join` waits for its end.
 final class OtherThread {
