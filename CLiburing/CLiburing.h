@@ -3,7 +3,11 @@
 #ifndef WEIR_CLIBURING_H
 #define WEIR_CLIBURING_H
 
+// Swift imports the C library without GNU extensions, which spell fd_set's member differently; two spellings
+// of one type do not go into one program. So fd_set comes first, as Swift sees it, and the extensions after.
+#include <sys/select.h>
 #ifndef _GNU_SOURCE
+#undef _FEATURES_H
 #define _GNU_SOURCE
 #endif
 #include <fcntl.h>

@@ -5,24 +5,33 @@
 import Base
 
 /// What one worker remembers of its rotation over one pool.
+@safe
 struct RoundRobin: ~Copyable {
     /// The next position of the plain rotation.
     private var position: Int
-    /// What each candidate has gained and not yet paid; empty where weights are equal.
-    private var credit: [Int64]
+    /// What each candidate has gained and not yet paid; nil where weights are equal. No array: its check
+    /// for other owners has no place in a choice.
+    private let credit: UnsafeMutablePointer<Int64>?
 
     /// Begins at a random place of the cycle.
     init(candidates: Candidates, random: inout RandomSource) {
         let begin = candidates.count > 0 ? Int(random.next(below: UInt32(candidates.count))) : 0
         position = begin
-        credit = candidates.weightsAreEqual ? [] : Array(repeating: 0, count: candidates.count)
-        if !credit.isEmpty {
-            for _ in 0..<begin { _ = choose(from: candidates) }
+        guard !candidates.weightsAreEqual else {
+            unsafe credit = nil
+            return
         }
+        let zeroed = UnsafeMutablePointer<Int64>.allocate(capacity: max(candidates.count, 1))
+        unsafe zeroed.initialize(repeating: 0, count: candidates.count)
+        unsafe credit = zeroed
+        for _ in 0..<begin { _ = choose(from: candidates) }
     }
 
+    deinit { unsafe credit?.deallocate() }
+
     mutating func choose(from candidates: Candidates) -> Int? {
-        credit.isEmpty ? rotate(over: candidates) : chooseRichest(of: candidates)
+        if let credit = unsafe credit { return unsafe chooseRichest(of: candidates, credit) }
+        return rotate(over: candidates)
     }
 
     private mutating func rotate(over candidates: Candidates) -> Int? {
@@ -34,17 +43,19 @@ struct RoundRobin: ~Copyable {
         return nil
     }
 
-    private mutating func chooseRichest(of candidates: Candidates) -> Int? {
+    private func chooseRichest(
+        of candidates: Candidates, _ credit: UnsafeMutablePointer<Int64>
+    ) -> Int? {
         var richest: Int?
         var total: Int64 = 0
         for index in 0..<candidates.count where candidates[index].isUsable {
             let weight = Int64(candidates[index].weight)
-            credit[index] += weight
+            unsafe credit[index] += weight
             total += weight
-            if let known = richest, credit[known] >= credit[index] { continue }
+            if let known = richest, unsafe credit[known] >= credit[index] { continue }
             richest = index
         }
-        if let richest { credit[richest] -= total }
+        if let richest { unsafe credit[richest] -= total }
         return richest
     }
 }

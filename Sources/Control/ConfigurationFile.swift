@@ -21,7 +21,7 @@ public enum ConfigurationFile {
         do throws(ConfigurationErrors) {
             return try Configuration.read(bytes, file: path, environment: environmentVariable)
         } catch {
-            throw Failure(error.rendered())
+            throw Failure(error.rendered(), namesItsPlace: true)
         }
     }
 

@@ -2,11 +2,16 @@
 
 import Glibc
 
-/// A failure that ends a command; its text is printed after `weir: `.
+/// A failure that ends a command.
 public struct Failure: Error {
     public let message: String
+    /// True where the text names its place itself (`file:line:column`); else it is printed after `weir: `.
+    public let namesItsPlace: Bool
 
-    public init(_ message: String) { self.message = message }
+    public init(_ message: String, namesItsPlace: Bool = false) {
+        self.message = message
+        self.namesItsPlace = namesItsPlace
+    }
 }
 
 /// The C library's text for an errno, as in "Address already in use".

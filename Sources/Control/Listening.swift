@@ -1,6 +1,7 @@
 // Opens the sockets that listeners bind: one for each worker where the kernel can spread connections
 // (SO_REUSEPORT), else one for all. Also takes sockets that systemd hands over.
 
+import CLinux
 import Base
 import Configuration
 import Dataplane
@@ -14,17 +15,22 @@ struct Listening {
     var shared: [Int32] = []
     /// Paths of unix sockets that were made, to be removed at the end.
     var unixPaths: [String] = []
+    /// What each listener is bound to, by its index in the configuration.
+    var addresses: [[Address]]
 
     /// Binds all or nothing.
     static func open(
         _ configuration: Configuration, workers: Int, inherited: [InheritedSocket]
     ) throws(Failure) -> Listening {
-        var listening = Listening(perWorker: Array(repeating: [], count: workers))
+        var listening = Listening(
+            perWorker: Array(repeating: [], count: workers),
+            addresses: Array(repeating: [], count: configuration.listeners.count))
         var inherited = inherited
         for (index, listener) in configuration.listeners.enumerated() {
             for address in listener.bind {
                 if let position = inherited.firstIndex(where: { $0.address == address }) {
                     let socket = inherited.remove(at: position)
+                    listening.addresses[index].append(address)
                     listening.share(socket.descriptor, listener: index)
                     continue
                 }
@@ -44,13 +50,17 @@ struct Listening {
             try removeStale(path, listener: name)
             let descriptor = try Self.listen(address, listener: name, reusePort: false)
             unixPaths.append(path)
+            addresses[listener].append(address)
             share(descriptor, listener: listener)
             return
         }
         // A first bind without SO_REUSEPORT finds out whether anybody else has the port: another Weir of the
         // same user would otherwise share it in silence.
         let probe = try Self.bound(address, listener: name, reusePort: false)
+        // Port 0 becomes the port that the kernel gave, the same for all workers.
+        let address = Address(boundTo: probe) ?? address
         close(probe)
+        addresses[listener].append(address)
         for worker in perWorker.indices {
             let descriptor = try Self.listen(address, listener: name, reusePort: true)
             perWorker[worker].append(

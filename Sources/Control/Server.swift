@@ -119,15 +119,17 @@ public final class Server {
             record.number("pid", UInt64(getpid()))
             record.text("configuration", options.configurationName)
         }
-        for listener in configuration.listeners {
+        for (listener, addresses) in zip(configuration.listeners, listening.addresses) {
             events.write(.info, "listening") { record in
                 record.text("listener", listener.name)
-                record.text("addresses", listener.bind.map(\.description).joined(separator: ", "))
+                record.text("addresses", addresses.map(\.description).joined(separator: ", "))
                 record.text("pool", listener.pool)
             }
         }
         guard sizing.isShortOfDescriptors else { return }
-        events.write(.warning, "sessions_limited") { record in
+        // Who left the default asks for nothing that is missed.
+        let isDefault = configuredSessions == ProcessLimits().sessions
+        events.write(isDefault ? .info : .warning, "sessions_limited") { record in
             record.number("configured", UInt64(configuredSessions))
             record.number("sessions", UInt64(sizing.sessions))
             record.number("descriptors", UInt64(sizing.descriptorLimit))

@@ -24,6 +24,8 @@ struct PipePool: ~Copyable {
     private var firstIdle = PipePool.none
     /// Numbers that hold no open pipe, as a stack.
     private let vacant: UnsafeMutablePointer<UInt16>
+    /// Where the kernel writes the two descriptors of a new pipe.
+    private let ends: UnsafeMutablePointer<Int32>
     private var vacantCount: Int
 
     init(port: KernelPort) {
@@ -33,6 +35,7 @@ struct PipePool: ~Copyable {
         vacant = .allocate(capacity: Self.limit)
         for number in 0..<Self.limit { vacant[number] = UInt16(Self.limit - 1 - number) }
         vacantCount = Self.limit
+        ends = .allocate(capacity: 2)
     }
 
     deinit {
@@ -42,6 +45,7 @@ struct PipePool: ~Copyable {
         }
         pipes.deallocate()
         vacant.deallocate()
+        ends.deallocate()
     }
 
     /// True where `take` has a pipe, or may open one.
@@ -56,8 +60,6 @@ struct PipePool: ~Copyable {
         }
         guard vacantCount > 0 else { return nil }
         let number = vacant[vacantCount - 1]
-        let ends = UnsafeMutablePointer<Int32>.allocate(capacity: 2)
-        defer { ends.deallocate() }
         let capacity = port.makePipe(port.context, ends, Self.capacityBytes)
         guard capacity > 0 else { return nil }
         vacantCount -= 1

@@ -117,7 +117,11 @@ extension Worker {
             inputEnded(slot, session, direction)
         case ENOBUFS:
             counters.pointee.add(.buffersExhausted)
-            if relay.pointee.phase == .copying { starve(slot, session, direction) }
+            if relay.pointee.phase == .copying {
+                starve(slot, session, direction)
+            } else {
+                resume(slot, session, direction)
+            }
         case ECANCELED, EAGAIN, EINTR:
             // Stopped by `stopReceiving`; `resume` decides what comes next.
             resume(slot, session, direction)

@@ -25,6 +25,8 @@ public struct WorkerSettings {
     public var listeners: [ListeningSocket]
     public var accessLog: LogSink
     public var eventLog: LogSink
+    /// No other worker shares the counts.
+    public var isAlone = false
 
     public init(
         index: Int, port: KernelPort, seed: UInt64, slots: Int, buffers: Int, bufferSizeBytes: Int,
@@ -166,13 +168,13 @@ public struct Worker: ~Copyable {
     }
 
     /// Arms what is armed all the time.
-    mutating func begin() {
+    package mutating func begin() {
         armWake()
         for index in 0..<acceptorCount { armAccept(index) }
     }
 
     /// One turn of the loop. Answers 0, or the errno that made the ring unusable.
-    mutating func turn() -> Int32 {
+    package mutating func turn() -> Int32 {
         let result = ring.submitAndWait(timeoutNanoseconds: timeUntilNextDeadline())
         if result < 0 { return -result }
         now = settings.port.monotonicNow(settings.port.context)
@@ -188,7 +190,7 @@ public struct Worker: ~Copyable {
         return 0
     }
 
-    var isDone: Bool {
+    package var isDone: Bool {
         guard command != .run, sessions.count == 0 else { return false }
         for index in 0..<acceptorCount where acceptors[index].inKernel { return false }
         return accessLog.isIdle && eventLog.isIdle

@@ -50,7 +50,7 @@ func main() -> Int32 {
     do throws(Failure) {
         return try command.run(Arguments(Array(words.dropFirst()), command: command.name))
     } catch {
-        standardError("weir: \(error.message)")
+        standardError(error.namesItsPlace ? error.message : "weir: \(error.message)")
         return 1
     }
 }

