@@ -266,6 +266,7 @@ public final class Server {
             threads.reduce(0) { $0 + $1.counters.pointee[counter] }
         }
         events.write(.info, "stopped") { record in
+            record.number("accepted", total(.accepted))
             record.number("sessions", total(.finished))
             record.number("bytes_in", total(.bytesIn))
             record.number("bytes_out", total(.bytesOut))
