@@ -20,7 +20,7 @@ import document
 import idle
 import load
 import results as tables_of
-from processes import Addresses, BenchError, Child, Cores, raise_descriptor_limit, say
+from processes import Addresses, BenchError, Child, Cores, io_uring_forbidden, raise_descriptor_limit, say
 from profiler import profile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -59,6 +59,9 @@ class Bench:
         usable = []
         for key in keys:
             candidate = candidates.ALL[key]
+            if candidate.variant == "io_uring" and io_uring_forbidden():
+                self.warn(f"LEFT OUT {candidate.title}: this host forbids io_uring")
+                continue
             problem = self.problem_with(candidate)
             if problem is None:
                 usable.append(candidate)
@@ -191,5 +194,5 @@ if __name__ == "__main__":
         sys.exit(main())
     except BenchError as error:
         sys.exit(f"bench: {error}")
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):
         sys.exit(130)

@@ -24,7 +24,8 @@ tick makes it coarse.
 - Before each run the bytes of both responses are compared through the proxy. A run in which `wrk` saw any error
   is discarded and reported.
 - A run is taken again, up to {ATTEMPTS} times, when other processes used more than {FOREIGN_LIMIT:.0%} of a core or the proxy had
-  to wait for its core for more than {WAIT_LIMIT:.0%} of the run. Rounds that stayed disturbed are replaced.
+  to wait for its core for more than {WAIT_LIMIT:.0%} of the run, and rounds that stayed disturbed are replaced, as long
+  as that at most doubles the work. What stayed disturbed after that is marked.
 - Each run has loopback addresses of its own, so that connections in TIME_WAIT do not hinder the next.
 - Idle memory is the growth of the proportional set size (PSS) by the open sessions. Kernel memory of the
   sockets is not in it; it is the same for all.

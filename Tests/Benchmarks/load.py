@@ -56,6 +56,10 @@ CELLS = {
 }
 
 
+class WrongBytes(BenchError):
+    """The one result that fails the command."""
+
+
 def fetch(address, path):
     """The body of one HTTP response, the connection closed after it by the origin."""
     with socket.create_connection(address, timeout=5) as connection:
@@ -80,7 +84,7 @@ def verify(bench, name, address):
                 raise BenchError(f"{name}: {path}: {error}") from error
             if body != expected:
                 differs = next((i for i, (a, b) in enumerate(zip(body, expected)) if a != b), "none")
-                raise BenchError(
+                raise WrongBytes(
                     f"{name} relays WRONG BYTES for {path}: {len(body)} of {len(expected)} bytes,"
                     f" first difference at {differs}"
                 )
@@ -165,52 +169,85 @@ def figures(bench, cell, candidate, report, used, elapsed, foreign):
     return run
 
 
+def disturbance(run):
+    return run["foreign"] + run["waited"]
+
+
 def quiet(run):
     return run["foreign"] <= FOREIGN_LIMIT and run["waited"] <= WAIT_LIMIT
 
 
-def measure_patiently(bench, cell, candidate):
+class Patience:
+    """Runs that may be taken on top of the planned ones, so that a busy machine at most doubles the time."""
+
+    def __init__(self, runs):
+        self.left = runs
+
+    def spend(self, runs=1):
+        """True, and fewer left, where there are that many."""
+        if self.left < runs:
+            return False
+        self.left -= runs
+        return True
+
+
+def wait_for_quiet(bench, within_seconds=6):
+    """Gives others on the machine a moment to finish: cheaper than a run that has to be thrown away."""
+    deadline = time.monotonic() + within_seconds
+    while not bench.quick and time.monotonic() < deadline:
+        busy, began = busy_seconds(bench.cores), time.monotonic()
+        time.sleep(0.3)
+        if busy_seconds(bench.cores) - busy < FOREIGN_LIMIT * (time.monotonic() - began):
+            return
+
+
+def measure_patiently(bench, cell, candidate, patience):
     """Takes a run again while it fails or others disturb it. Returns the quietest, None where all failed."""
     best = None
     for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(min(2, bench.seconds))
+        if attempt and not patience.spend():
+            break
+        wait_for_quiet(bench)
         try:
             run = measure(bench, cell, candidate, bench.seconds)
         except BenchError as error:
+            bench.failed |= isinstance(error, WrongBytes)
             bench.warn(f"DISCARDED a run of {candidate.title}, {cell.key}: {error}")
-            if bench.quick and attempt:
-                break
             continue
-        if best is None or run["foreign"] + run["waited"] < best["foreign"] + best["waited"]:
+        if best is None or disturbance(run) < disturbance(best):
             best = run
         if quiet(best) or bench.quick:
             break
-        say(f"    {candidate.title}: others used {run['foreign']:.0%} of a core, again")
+        say(f"    {candidate.title}: others used {run['foreign']:.0%} of a core,"
+            f" the proxy waited {run['waited']:.0%} of the run")
     if best:
         best["quiet"] = quiet(best)
     return best
 
 
 def run_rounds(bench, cell, contestants):
-    """The candidates in turns, until enough rounds were quiet (or twice as many were had).
+    """The candidates in turns, until enough rounds were quiet or patience ends.
 
     Returns a list of rounds, each from candidate key to run.
     """
     rounds = []
-    limit = bench.rounds if bench.quick else 2 * bench.rounds
-    while len(rounds) < limit and sum(map(is_quiet_round, rounds)) < bench.rounds:
+    patience = Patience(bench.rounds * len(contestants))
+    while contestants and (len(rounds) < bench.rounds or wants_another(bench, rounds, patience, len(contestants))):
         # Another one begins in each round, so that nobody always follows the same one.
         shift = len(rounds) % len(contestants)
         found = {}
         for candidate in contestants[shift:] + contestants[:shift]:
-            run = measure_patiently(bench, cell, candidate)
+            run = measure_patiently(bench, cell, candidate, patience)
             if run:
                 found[candidate.key] = run
         rounds.append(found)
         shown = "  ".join(f"{key} {run['figure']:.2f}" for key, run in sorted(found.items()))
         say(f"  {cell.key}, round {len(rounds)}: {shown}{'' if is_quiet_round(found) else '  (disturbed)'}")
     return rounds
+
+
+def wants_another(bench, rounds, patience, runs):
+    return not bench.quick and sum(map(is_quiet_round, rounds)) < bench.rounds and patience.spend(runs)
 
 
 def is_quiet_round(found):

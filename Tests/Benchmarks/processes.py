@@ -6,6 +6,8 @@ them (io_uring's io-wq threads are tasks of the process) all count.
 """
 
 import contextlib
+import ctypes
+import errno
 import os
 import random
 import resource
@@ -52,6 +54,15 @@ def raise_descriptor_limit():
     wanted = 20000 if hard == resource.RLIM_INFINITY else min(hard, 20000)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     return wanted
+
+
+def io_uring_forbidden():
+    """True where a seccomp filter, a sysctl or an old kernel takes io_uring away from this process."""
+    io_uring_setup = 425
+    library = ctypes.CDLL(None, use_errno=True)
+    # No entries: EINVAL where the call is allowed.
+    library.syscall(io_uring_setup, 0, None)
+    return ctypes.get_errno() in (errno.EPERM, errno.ENOSYS)
 
 
 @dataclass

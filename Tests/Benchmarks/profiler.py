@@ -53,21 +53,22 @@ def record_while(bench, cell, proxy, listen, data_path):
 
 def print_report(data_path):
     """Perf's flat report in two lists, names demangled where Swift's tool is there."""
-    command = ["perf", "report", "--stdio", "--no-children", "-g", "none", "-i", data_path,
-               "--percent-limit", "0.1", "--sort", "dso,symbol"]
+    command = ["perf", "report", "--stdio", "--no-children", "-g", "none", "-i", data_path, "--sort", "dso,symbol"]
     text = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
-    rows = re.findall(r"^\s+([\d.]+)%\s+(\S+)\s+\[([.k])\]\s+(.*?)\s*$", text, re.MULTILINE)
+    # Some versions append columns without values.
+    rows = re.findall(r"^\s+([\d.]+)%\s+(\S+)\s+\[([.k])\]\s+(.*?)(?:\s+-)*\s*$", demangled(text), re.MULTILINE)
     for mark, title in ((".", "user space"), ("k", "kernel")):
         chosen = [(float(share), dso, name) for share, dso, kind, name in rows if kind == mark]
         print(f"{title}: {sum(share for share, _, _ in chosen):.1f} % of the samples")
         for share, dso, name in chosen[:TOP]:
-            print(f"  {share:6.2f} %  {name if mark == 'k' else demangled(name) + f'  ({dso})'}")
+            print(f"  {share:6.2f} %  {name if mark == 'k' else f'{name}  ({dso})'}")
         print()
     print(f"call graphs: perf report -i {os.path.relpath(data_path)}")
 
 
-def demangled(name):
-    if not name.startswith("$s") or not shutil.which("swift"):
-        return name
-    ran = subprocess.run(["swift", "demangle", "--compact", "--simplified", name], capture_output=True, text=True, timeout=30)
-    return ran.stdout.strip() or name
+def demangled(text):
+    if not shutil.which("swift"):
+        return text
+    command = ["swift", "demangle", "--compact", "--simplified"]
+    ran = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60)
+    return ran.stdout or text

@@ -145,6 +145,8 @@ def target_rows(results):
 
 
 def target_table(results):
+    if not target_rows(results):
+        return "**targets**\n\nNone was measured in this run."
     rows = [[what, limit, measured, "yes" if holds else "**NO**"] for what, limit, measured, holds in target_rows(results)]
     return "**targets**\n\n" + table(["Weir on io_uring", "target", "measured", "holds"], rows)
 
