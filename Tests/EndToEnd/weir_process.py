@@ -132,6 +132,16 @@ class Weir:
     def descriptor_count(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def socket_count(self):
+        folder = f"/proc/{self.pid}/fd"
+        count = 0
+        for name in os.listdir(folder):
+            try:
+                count += os.readlink(f"{folder}/{name}").startswith("socket:")
+            except FileNotFoundError:
+                pass
+        return count
+
     def memory_bytes(self, field="Pss"):
         """Of /proc/PID/smaps_rollup."""
         text = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
