@@ -19,10 +19,9 @@ BINARY = str(Path(os.environ.get("WEIR", ROOT / ".build/release/weir")).resolve(
 
 def json_lines(path):
     """The complete lines of a log; each must be a JSON object."""
-    try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError:
+    if not os.path.isfile(path):
         return []
+    data = Path(path).read_bytes()
     return [json.loads(line) for line in data[: data.rfind(b"\n") + 1].splitlines()]
 
 
