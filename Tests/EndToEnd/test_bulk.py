@@ -1,13 +1,17 @@
 """Much data at once: byte-exact, on every way to move it, in bounded memory."""
 
+import fcntl
 import hashlib
 import select
 import socket
+import sys
+import termios
+import time
 
 import pytest
 
 from deadlines import wait_until, wait_until_still
-from streams import Receiver, Sender, block, finish, receive_exactly
+from streams import Receiver, Sender, block, exchange, finish, receive_exactly
 
 MEBIBYTE = 1 << 20
 
@@ -137,3 +141,49 @@ def check_64_slow_readers(weir, backend):
         assert session["reason"] == "ok"
         assert session["bytes_out"] == blocks * MEBIBYTE
 
+
+
+def test_bulk_readers_that_stand_still_leave_buffers_to_the_others(start_weir, backend):
+    """More of them than there are buffers: what they are owed waits in pipes and in the kernel."""
+    weir = start_weir(backend, limits={"buffers": 16})
+    senders = []
+    for stream in range(24):
+        client, server = weir.pair(backend, receive_buffer=4096)
+        senders.append(Sender(server, stream, 64))
+        senders[-1].start()
+    wait_until_still(lambda: sum(sender.sent_bytes for sender in senders), "the senders")
+    client, server = weir.pair(backend)
+    for _ in range(100):
+        exchange(client, server)
+
+
+@pytest.mark.xfail(
+    strict=True, raises=TimeoutError,
+    reason="each direction that copies to a reader that stands still keeps up to four receive buffers; "
+    "with all of them kept so, no session of the worker receives any more")
+def test_subscribers_that_stand_still_leave_buffers_to_the_others(start_weir, backend, short_folder):
+    """Messages too small for a pipe, to clients that never read; unix sockets, for their small buffers."""
+    weir = start_weir(
+        backend, limits={"buffers": 16}, listener={"bind": f"unix:{short_folder}/front"})
+    for _ in range(8):
+        publish_until_stuck(weir.pair(backend)[1])
+    client, server = weir.pair(backend)
+    client.settimeout(2)
+    server.settimeout(2)
+    for _ in range(100):
+        exchange(client, server)
+
+
+def publish_until_stuck(server):
+    """Sends message by message, each when the one before has been taken, until one is not."""
+    message = bytes(8000)
+    unsent = bytearray(4)
+    while True:
+        server.sendall(message)
+        deadline = time.monotonic() + 0.1
+        while True:
+            fcntl.ioctl(server, termios.TIOCOUTQ, unsent)
+            if int.from_bytes(unsent, sys.byteorder) == 0:
+                break
+            if time.monotonic() > deadline:
+                return

@@ -1,12 +1,13 @@
 """The truth table of half-close: each side may say first that it has sent all, the other goes on."""
 
 import os
+import select
 import socket
 
 import pytest
 
 from addresses import reset, reset_on_close
-from deadlines import wait_until
+from deadlines import wait_until, wait_until_still
 from streams import Receiver, Sender, ending_of, exchange, finish, receive_exactly, receive_to_end
 
 MEBIBYTE = 1 << 20
@@ -151,5 +152,44 @@ def test_a_reset_after_the_other_side_ended_is_passed_on(start, relay, first):
     source.sendall(b"some")
     assert receive_exactly(sink, 4) == b"some"
     reset(source)
+    assert ending_of(sink) == "reset"
+    assert weir.wait_for_session()["reason"] == f"{first}_reset"
+
+
+@pytest.mark.parametrize("relay", RELAYS)
+@pytest.mark.parametrize("first", ["client", "backend"])
+def test_a_reset_behind_data_that_nobody_reads_yet_is_passed_on(start, relay, first):
+    weir, client, server = start(relay)
+    source, sink = (client, server) if first == "client" else (server, client)
+    leave_with_a_reset_in_mid_stream(source)
+    assert ending_of(sink) == "reset"
+    assert weir.wait_for_session()["reason"] == f"{first}_reset"
+
+
+def leave_with_a_reset_in_mid_stream(source):
+    """When as much is sent as the other side's standing still allows."""
+    sender = Sender(source, 1, 256, ends=False)
+    sender.start()
+    wait_until_still(lambda: sender.sent_bytes, "the sender")
+    reset_on_close(source)
+    # Ends the thread that waits to send; the connection with it.
+    source.shutdown(socket.SHUT_RDWR)
+    source.close()
+    sender.join(30)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="nobody watches the source of a direction whose destination is full; "
+    "its reset is seen when the destination reads again, or at the idle timeout")
+@pytest.mark.parametrize("relay", ["copy", "splice"])
+@pytest.mark.parametrize("first", ["client", "backend"])
+def test_a_reset_is_passed_on_although_the_other_side_does_not_read(start, relay, first):
+    weir, client, server = start(relay)
+    source, sink = (client, server) if first == "client" else (server, client)
+    leave_with_a_reset_in_mid_stream(source)
+    hung_up = select.poll()
+    hung_up.register(sink, select.POLLHUP)
+    assert hung_up.poll(1000), "the sink learns of it without reading"
     assert ending_of(sink) == "reset"
     assert weir.wait_for_session()["reason"] == f"{first}_reset"
