@@ -42,9 +42,12 @@ let package = Package(
 
         .testTarget(name: "BaseTests", dependencies: ["Base"], swiftSettings: common),
         .testTarget(
+            name: "BalancingTests", dependencies: ["Balancing", "Base"], swiftSettings: common),
+        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "Base"], swiftSettings: common),
+        .testTarget(
             name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: common),
         .testTarget(
-            name: "RingTests", dependencies: ["Ring", "EmulatedKernel"], swiftSettings: common),
+            name: "RingTests", dependencies: ["Ring", "EmulatedKernel", "Base", "CLinux"], swiftSettings: common),
     ],
     swiftLanguageModes: [.v6]
 )

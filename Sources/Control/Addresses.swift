@@ -1,5 +1,6 @@
 // Between the configuration's addresses and the kernel's: conversion, printing, and looking up names.
 
+import CLinux
 import Base
 import Configuration
 import Glibc

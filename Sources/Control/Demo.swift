@@ -1,6 +1,7 @@
 // `weir demo`: three sample backends within this process and a listener in front of them, so that somebody
 // new sees Weir work with nothing else at hand.
 
+import CLinux
 import Configuration
 import Glibc
 

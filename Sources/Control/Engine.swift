@@ -4,6 +4,7 @@
 
 import Base
 import CLiburing
+import CLinux
 import Configuration
 import EmulatedKernel
 import Glibc

@@ -212,6 +212,7 @@ extension Worker {
             return
         }
         relay.pointee.delivered += UInt64(result)
+        session.pointee.lastActivityAt = now
         let buffer = relay.pointee.queueHead
         let segment = buffers.segment(buffer)
         segment.pointee.offset += UInt32(result)
