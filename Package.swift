@@ -47,7 +47,8 @@ let package = Package(
         .testTarget(
             name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: common),
         .testTarget(
-            name: "RingTests", dependencies: ["Ring", "EmulatedKernel", "Base", "CLinux"], swiftSettings: common),
+            name: "RingTests", dependencies: ["Ring", "EmulatedKernel", "Base", "CLinux"],
+            swiftSettings: common),
     ],
     swiftLanguageModes: [.v6]
 )
