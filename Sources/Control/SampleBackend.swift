@@ -26,10 +26,6 @@ enum SampleBackend {
         let result = pthread_create(
             &thread, nil,
             { context in
-                // Signals are for the server's thread, which drains: here one would end the process.
-                var all = sigset_t()
-                sigfillset(&all)
-                pthread_sigmask(SIG_BLOCK, &all, nil)
                 Unmanaged<Loop>.fromOpaque(context!).takeRetainedValue().run()
                 return nil
             }, context.toOpaque())

@@ -81,13 +81,20 @@ public final class Server {
 
     // MARK: Starting
 
-    /// From here on signals come as bytes of a descriptor, in this thread and in those it starts.
-    private static func takeSignals() throws(Failure) -> Int32 {
+    /// Holds back the signals that a server answers to, in this thread and in those it starts from here on.
+    @discardableResult
+    static func holdSignals() -> sigset_t {
         signal(SIGPIPE, SIG_IGN)
         var set = sigset_t()
         sigemptyset(&set)
         for number in [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2] { sigaddset(&set, number) }
         pthread_sigmask(SIG_BLOCK, &set, nil)
+        return set
+    }
+
+    /// From here on signals come as bytes of a descriptor.
+    private static func takeSignals() throws(Failure) -> Int32 {
+        var set = holdSignals()
         let descriptor = weir_signalfd(&set)
         guard descriptor >= 0 else { throw Failure("cannot wait for signals: \(errorText(errno))") }
         return descriptor
