@@ -166,8 +166,12 @@ public struct Worker: ~Copyable {
         while true {
             let failure = turn()
             if failure != 0 { return failure }
-            if isDone { return 0 }
+            if isDone { break }
         }
+        // The closes of the last turn still wait to be submitted. Other workers may go on for long: a
+        // listening socket that stayed open would take connections that nobody accepts.
+        _ = ring.submitAndWait(timeoutNanoseconds: 0)
+        return 0
     }
 
     /// Arms what is armed all the time.

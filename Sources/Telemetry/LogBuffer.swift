@@ -20,6 +20,8 @@ public struct LogBuffer: ~Copyable {
     private var filled = 0
     private var writingOffset = 0
     private var writingCount = 0
+    /// True where the sink has the beginning of a line, and its rest is the first thing to be written.
+    private var isLineTorn = false
     /// True exactly while a write of the other half is in the kernel.
     public private(set) var isWriting = false
 
@@ -48,13 +50,16 @@ public struct LogBuffer: ~Copyable {
         filled += bytes
     }
 
-    /// True where nothing is left to write.
-    public var isEmpty: Bool { !isWriting && filled == 0 && writingCount == 0 }
+    /// True where nothing is left to write, or only the rest of a line that the sink refused.
+    public var isEmpty: Bool { !isWriting && filled == 0 && (writingCount == 0 || isRefusedLine) }
+
+    private var isRefusedLine: Bool { isLineTorn && lastError != 0 }
 
     /// The next bytes to write, whole lines of at most `limitBytes` where one fits; nil while a write is
     /// in the kernel or there is nothing. The write counts as in the kernel from here on.
     public mutating func nextWrite(limitBytes: Int) -> UnsafeRawBufferPointer? {
-        if isWriting { return nil }
+        // The rest of a refused line is offered again with the next record, not in a spin.
+        if isWriting || (isRefusedLine && filled == 0) { return nil }
         if writingCount == 0 {
             if filled == 0 { return nil }
             writingOffset = fillingHalf * halfBytes
@@ -76,14 +81,39 @@ public struct LogBuffer: ~Copyable {
         isWriting = false
         if result < 0 {
             lastError = -result
-            let lost = UnsafeRawBufferPointer(start: memory + writingOffset, count: writingCount)
-            for octet in lost where octet == UInt8(ascii: "\n") { dropped += 1 }
-            writingCount = 0
+            dropWhatWaits()
             return
         }
         lastError = 0
         writingOffset += Int(result)
         writingCount -= Int(result)
+        if result > 0 { isLineTorn = writingCount > 0 && !isLineEnd(writingOffset - 1) }
+    }
+
+    private func isLineEnd(_ offset: Int) -> Bool {
+        memory.load(fromByteOffset: offset, as: UInt8.self) == UInt8(ascii: "\n")
+    }
+
+    /// Loses what was being written. Where the sink has taken the beginning of a line (a disk that fills
+    /// up does), the rest of it is kept for when there is room again, so that no line runs into another;
+    /// what was recorded behind it cannot go out before it and is lost as well.
+    private mutating func dropWhatWaits() {
+        var kept = 0
+        if isLineTorn {
+            while kept < writingCount, !isLineEnd(writingOffset + kept) { kept += 1 }
+            kept = min(kept + 1, writingCount)
+            countLines(at: fillingHalf * halfBytes, count: filled)
+            filled = 0
+        }
+        countLines(at: writingOffset + kept, count: writingCount - kept)
+        writingCount = kept
+    }
+
+    private mutating func countLines(at offset: Int, count: Int) {
+        for octet in UnsafeRawBufferPointer(start: memory + offset, count: count)
+        where octet == UInt8(ascii: "\n") {
+            dropped += 1
+        }
     }
 
     /// The sink was not ready: the same bytes are offered again.

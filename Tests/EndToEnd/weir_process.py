@@ -19,10 +19,9 @@ BINARY = str(Path(os.environ.get("WEIR", ROOT / ".build/release/weir")).resolve(
 
 def json_lines(path):
     """The complete lines of a log; each must be a JSON object."""
-    try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError:
+    if not os.path.isfile(path):
         return []
+    data = Path(path).read_bytes()
     return [json.loads(line) for line in data[: data.rfind(b"\n") + 1].splitlines()]
 
 
@@ -131,6 +130,16 @@ class Weir:
 
     def descriptor_count(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def socket_count(self):
+        folder = f"/proc/{self.pid}/fd"
+        count = 0
+        for name in os.listdir(folder):
+            try:
+                count += os.readlink(f"{folder}/{name}").startswith("socket:")
+            except FileNotFoundError:
+                pass
+        return count
 
     def memory_bytes(self, field="Pss"):
         """Of /proc/PID/smaps_rollup."""
