@@ -12,12 +12,12 @@ SWIFT = swift
 PYTHON = /usr/bin/python3
 WEIR = .build/release/weir
 
-# C headers and the linker's libraries, for Weir itself.
-build_packages = libc6-dev libstdc++-12-dev liburing-dev libyaml-dev pkg-config
+# C headers, and what the toolchain links with, for Weir itself.
+build_packages = binutils libc6-dev libstdc++-12-dev liburing-dev libyaml-dev pkg-config
 # What `weir demo` asks one to type.
 run_packages = curl
 # What the tests start, look into the program with, or are written in.
-test_packages = binutils postgresql python3 python3-pytest redis-server redis-tools
+test_packages = postgresql python3 python3-pytest redis-server redis-tools
 bench_packages = haproxy libnginx-mod-stream nginx python3 wrk
 
 .PHONY: help run build test test-epoll lint bench install uninstall clean \
@@ -36,8 +36,8 @@ build: packages swift ## build Weir, optimised, into .build/release
 test: test-packages build ## run all tests: Swift's, then those against the built Weir
 	@WEIR=$(abspath $(WEIR)) SWIFT=$(SWIFT) $(PYTHON) Tests/run.py
 
-test-epoll: ## the same where io_uring is forbidden
-	@$(PYTHON) Tests/without_io_uring.py $(MAKE) test
+test-epoll: test-packages ## the same where io_uring is forbidden
+	@$(PYTHON) Tests/without_io_uring.py $(MAKE) --no-print-directory test
 
 lint: test-packages build ## check the format of the code and what the program is linked to
 	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
