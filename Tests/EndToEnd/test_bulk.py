@@ -161,8 +161,9 @@ def test_bulk_readers_that_stand_still_leave_buffers_to_the_others(start_weir, b
     strict=True, raises=TimeoutError,
     reason="each direction that copies to a reader that stands still keeps up to four receive buffers; "
     "with all of them kept so, no session of the worker receives any more")
-def test_subscribers_that_stand_still_leave_buffers_to_the_others(start_weir, backend, short_folder):
+def test_subscribers_that_stand_still_leave_buffers_to_the_others(start_weir, new_backend, short_folder):
     """Messages too small for a pipe, to clients that never read; unix sockets, for their small buffers."""
+    backend = new_backend(str(short_folder / "backend"))
     weir = start_weir(
         backend, limits={"buffers": 16}, listener={"bind": f"unix:{short_folder}/front"})
     for _ in range(8):
