@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import random
-import shutil
 import signal
 import sys
 import tempfile
@@ -20,7 +19,7 @@ import document
 import idle
 import load
 import results as tables_of
-from processes import Addresses, BenchError, Child, Cores, io_uring_forbidden, raise_descriptor_limit, say
+from processes import Addresses, BenchError, Child, Cores, Guard, io_uring_forbidden, raise_descriptor_limit, say
 from profiler import profile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -43,6 +42,7 @@ class Bench:
         self.warnings = []
         self.failed = False
         self.directory = tempfile.mkdtemp(prefix="weir-bench-")
+        Child.guard = Guard(self.directory)
         self.origin = None
 
     def warn(self, text):
@@ -52,7 +52,7 @@ class Bench:
 
     def close(self):
         Child.stop_all()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        Child.guard.close()
 
     def contestants(self, keys):
         """Those of `keys` that relay right here: a host may forbid io_uring, a build may be broken."""
