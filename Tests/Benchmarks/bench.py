@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import random
-import shutil
 import signal
 import sys
 import tempfile
@@ -20,7 +19,7 @@ import document
 import idle
 import load
 import results as tables_of
-from processes import Addresses, BenchError, Child, Cores, io_uring_forbidden, raise_descriptor_limit, say
+from processes import Addresses, BenchError, Child, Cores, Guard, io_uring_forbidden, raise_descriptor_limit, say
 from profiler import profile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -43,6 +42,7 @@ class Bench:
         self.warnings = []
         self.failed = False
         self.directory = tempfile.mkdtemp(prefix="weir-bench-")
+        Child.guard = Guard(self.directory)
         self.origin = None
 
     def warn(self, text):
@@ -52,7 +52,7 @@ class Bench:
 
     def close(self):
         Child.stop_all()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        Child.guard.close()
 
     def contestants(self, keys):
         """Those of `keys` that relay right here: a host may forbid io_uring, a build may be broken."""
@@ -107,6 +107,8 @@ def arguments():
             parser.error(f"no cell `{name}`; there are {', '.join(names)}")
     if any(value is not None and value < 1 for value in (options.rounds, options.seconds)):
         parser.error("--rounds and --seconds are at least 1")
+    if options.quick and options.write_docs:
+        parser.error("the figures of --quick mean nothing; they do not belong into the docs")
     return options
 
 
@@ -143,9 +145,9 @@ def run_start(bench):
     return starts
 
 
-def run(bench, cells):
+def run(bench, options):
     results = {"load": {}, "idle": [], "start": {}, "sessions": 0}
-    for key in cells:
+    for key in options.cells:
         say(f"{key}:")
         if key == "idle":
             results["idle"], results["sessions"] = run_idle(bench)
@@ -154,13 +156,18 @@ def run(bench, cells):
         else:
             cell = load.CELLS[key]
             results["load"][key] = load.run_rounds(bench, cell, bench.contestants(cell.contestants))
+        # After each cell, so that a run that is broken off leaves what it has.
+        save(bench, options, results)
     return results
 
 
-def report(bench, options, results):
+def save(bench, options, results):
     if options.json:
         with open(options.json, "w") as file:
             json.dump({"facts": dict(document.facts(bench)), "warnings": bench.warnings, **results}, file, indent=1)
+
+
+def report(bench, options, results):
     print("\n" + "\n\n".join([*tables_of.tables(results), tables_of.target_table(results)]))
     if bench.warnings:
         print("\nnoted:\n" + "\n".join(f"- {text}" for text in bench.warnings))
@@ -185,7 +192,7 @@ def main():
             data_path = os.path.join(build, f"profile-{options.profile}-{options.candidate}.data")
             profile(bench, load.CELLS[options.profile], candidates.ALL[options.candidate], data_path)
         else:
-            report(bench, options, run(bench, options.cells))
+            report(bench, options, run(bench, options))
     return 1 if bench.failed else 0
 
 

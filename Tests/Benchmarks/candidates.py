@@ -124,12 +124,12 @@ class Candidate:
             return ["haproxy", "-db", "-f", path]
         return ["nginx", "-c", path]
 
-    def start(self, bench, listen, origin, direct=False):
+    def start(self, bench, listen, origin):
         path = os.path.join(bench.directory, f"{self.key}.conf")
         with open(path, "w") as file:
             file.write(self.configuration(listen, origin, bench.directory))
         command = self.command(bench.weir, path)
-        return Child(self.key, command, bench.cores.proxy, bench.directory, direct)
+        return Child(self.key, command, bench.cores.proxy, bench.directory)
 
 
 ALL = {
@@ -162,7 +162,7 @@ def start_origin(bench):
 
 
 def require_programs(weir):
-    missing = [name for name in ("haproxy", "nginx", "wrk", "setpriv") if not shutil.which(name)]
+    missing = [name for name in ("haproxy", "nginx", "wrk") if not shutil.which(name)]
     if not os.path.exists(NGINX_STREAM_MODULE):
         missing.append("nginx's stream module")
     if missing:

@@ -126,7 +126,7 @@ def memory_run(bench, candidate, count):
 def start_run(bench, candidate):
     """Milliseconds from spawning the program to the first successful connect."""
     listen, origin = bench.addresses.next()
-    proxy = candidate.start(bench, listen, origin, direct=True)
+    proxy = candidate.start(bench, listen, origin)
     try:
         return proxy.wait_until_listening(listen) * 1000
     finally:

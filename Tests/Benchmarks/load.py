@@ -95,7 +95,7 @@ def drive(bench, cell, address, seconds):
     script = os.path.join(bench.directory, "report.lua")
     with open(script, "w") as file:
         file.write(WRK_REPORT)
-    command = ["setpriv", "--pdeathsig", "KILL", "wrk", "-t1", f"-c{cell.connections}", f"-d{seconds}s"]
+    command = ["wrk", "-t1", f"-c{cell.connections}", f"-d{seconds}s"]
     command += ["--timeout", "5s", "-s", script] + (["-H", cell.header] if cell.header else [])
     command.append(f"http://{candidates.text_of(address)}{cell.path}")
     try:

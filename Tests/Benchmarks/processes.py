@@ -11,6 +11,7 @@ import errno
 import os
 import random
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -90,16 +91,52 @@ class Usage:
         )
 
 
-class Child:
-    """A started program and whatever it starts in its process group.
+class Guard:
+    """A process that outlives this script, however that ends, to kill what it started and remove its files."""
 
-    It dies with this script even when that is killed, unless it is started `direct`, without the wrapper that
-    sees to it (and that takes a millisecond).
-    """
+    def __init__(self, directory):
+        self.directory = directory
+        read_end, self.write_end = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(self.write_end)
+            try:
+                self.watch(read_end)
+            finally:
+                os._exit(0)
+        os.close(read_end)
+
+    def watch(self, read_end):
+        os.setsid()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor in range(3):
+            os.dup2(nothing, descriptor)
+        groups = set()
+        with os.fdopen(read_end) as lines:
+            # Ends when the script does: nobody else holds the other end of the pipe.
+            for line in lines:
+                what, group = line.split()
+                (groups.add if what == "begun" else groups.discard)(int(group))
+        for group in groups:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def tell(self, what, group):
+        os.write(self.write_end, f"{what} {group}\n".encode())
+
+    def close(self):
+        os.close(self.write_end)
+        os.waitpid(self.pid, 0)
+
+
+class Child:
+    """A started program and whatever it starts in its process group."""
 
     living = []
+    guard = None
 
-    def __init__(self, name, command, core, directory, direct=False):
+    def __init__(self, name, command, core, directory):
         self.name = name
         self.log_path = os.path.join(directory, f"{name.replace(' ', '-')}.log")
         # Children inherit the affinity of the moment; so no wrapper or callback delays the start.
@@ -109,14 +146,14 @@ class Child:
             with open(self.log_path, "wb") as log:
                 self.spawned_at = time.monotonic()
                 self.process = subprocess.Popen(
-                    command if direct else ["setpriv", "--pdeathsig", "KILL", *command],
-                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
                 )
         except FileNotFoundError as error:
             raise BenchError(f"cannot start {name}: {error}") from error
         finally:
             os.sched_setaffinity(0, own)
         Child.living.append(self)
+        Child.guard.tell("begun", self.pid)
 
     @property
     def pid(self):
@@ -177,6 +214,7 @@ class Child:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(5)
         Child.living.remove(self)
+        Child.guard.tell("ended", self.pid)
         return status
 
     @classmethod

@@ -89,10 +89,14 @@ def load_table(key, rounds):
     return f"**{cell.title}** ({rounds_text(rounds)})\n\n{table(head, rows)}"
 
 
+def counted(count, noun):
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def rounds_text(rounds):
     used = usable(rounds)
     left_out = len(rounds) - len(used)
-    text = f"{len(used)} rounds"
+    text = counted(len(used), "round")
     if left_out:
         text += f", {left_out} more left out because others used the machine"
     disturbed = sum(not all(run["quiet"] for run in found.values()) for found in used)
@@ -108,7 +112,7 @@ def idle_table(rounds, sessions):
         for name in IDLE_CONTESTANTS if median_of(rounds, name) is not None
     ]
     head = ["", "bytes/session, after a message each way", "bytes/session, silent since opened", "KiB without sessions"]
-    return f"**idle memory: {sessions:,} open sessions** ({len(rounds)} rounds)\n\n{table(head, rows)}"
+    return f"**idle memory: {sessions:,} open sessions** ({counted(len(rounds), 'round')})\n\n{table(head, rows)}"
 
 
 def start_table(starts):
@@ -135,7 +139,7 @@ def target_rows(results):
                          measured, found[0] <= target.limit))
     idle = median_of(results["idle"], "weir")
     if idle is not None:
-        rows.append(("memory of an idle session", f"at most {IDLE_LIMIT_BYTES} B", f"{idle:,.0f} B",
+        rows.append((f"memory of an idle session, {results['sessions']:,} open", f"at most {IDLE_LIMIT_BYTES} B", f"{idle:,.0f} B",
                      idle <= IDLE_LIMIT_BYTES))
     if results["start"].get("weir"):
         middle = statistics.median(results["start"]["weir"])
