@@ -163,8 +163,10 @@ public struct Worker: ~Copyable {
         while true {
             let failure = turn()
             if failure != 0 { return failure }
-            if isDone { return 0 }
+            if isDone { break }
         }
+        end()
+        return 0
     }
 
     /// Arms what is armed all the time.
@@ -188,6 +190,12 @@ public struct Worker: ~Copyable {
         counters.pointee.add(.turns)
         counters.pointee.add(.completions, UInt64(count))
         return 0
+    }
+
+    /// Hands over what the last turn queued: the closes of the last session and of the listeners. The
+    /// process may live on for other workers, and nobody else would close them.
+    package mutating func end() {
+        for _ in 0..<1000 where ring.hasUnsubmitted { _ = ring.submitAndWait(timeoutNanoseconds: 0) }
     }
 
     package var isDone: Bool {
