@@ -211,12 +211,7 @@ extension Worker {
             sendFailed(slot, session, direction, -result)
             return
         }
-        relay.pointee.delivered += UInt64(result)
-        let buffer = relay.pointee.queueHead
-        let segment = buffers.segment(buffer)
-        segment.pointee.offset += UInt32(result)
-        segment.pointee.length -= UInt32(result)
-        if segment.pointee.length == 0 { dequeue(relay) }
+        noteSent(relay, UInt32(result))
         if relay.pointee.queueCount > 0 {
             sendNext(slot, session, direction)
         } else if relay.pointee.phase == .ending {
@@ -226,6 +221,15 @@ extension Worker {
         if relay.pointee.phase == .copying || relay.pointee.phase == .switching {
             resume(slot, session, direction)
         }
+    }
+
+    /// So many bytes of the oldest buffer are out.
+    mutating func noteSent(_ relay: UnsafeMutablePointer<Relay>, _ count: UInt32) {
+        relay.pointee.delivered += UInt64(count)
+        let segment = buffers.segment(relay.pointee.queueHead)
+        segment.pointee.offset += count
+        segment.pointee.length -= count
+        if segment.pointee.length == 0 { dequeue(relay) }
     }
 
     private mutating func sendFailed(

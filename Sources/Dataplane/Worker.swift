@@ -234,7 +234,7 @@ public struct Worker: ~Copyable {
         if !completion.hasMore { session.pointee.inKernel.remove(InKernel(operation)) }
         if session.pointee.state == .closing {
             if let buffer = completion.buffer { discard(buffer) }
-            closingProgressed(slot, session, operation)
+            closingProgressed(slot, session, operation, completion.result)
             return
         }
         switch operation {
