@@ -195,6 +195,8 @@ public struct Worker: ~Copyable {
     /// Hands over what the last turn queued: the closes of the last session and of the listeners. The
     /// process may live on for other workers, and nobody else would close them.
     package mutating func end() {
+        accessLog.abandon(counting: counters)
+        eventLog.abandon(counting: counters)
         for _ in 0..<1000 where ring.hasUnsubmitted { _ = ring.submitAndWait(timeoutNanoseconds: 0) }
     }
 
@@ -243,6 +245,7 @@ public struct Worker: ~Copyable {
         case .sendToClient: sent(slot, session, .toClient, completion.result)
         case .sendToBackend: sent(slot, session, .toBackend, completion.result)
         case .connect: connected(slot, session, completion.result)
+        case .cancelConnect: connectCancelled(slot, session)
         case .pollClientReadable, .pollBackendWritable: readied(slot, session, .toBackend)
         case .pollBackendReadable, .pollClientWritable: readied(slot, session, .toClient)
         case .cancelReceiveFromClient: receiveCancelled(slot, session, .toBackend)

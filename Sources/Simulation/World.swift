@@ -158,5 +158,5 @@ final class World: PeerWorld {
         }
     }
 
-    func logLost(_ log: Int32) {}
+    func logLost(_ log: Int32) { records.lost(log: Int(log)) }
 }

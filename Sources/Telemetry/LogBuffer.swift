@@ -20,16 +20,27 @@ public struct LogBuffer: ~Copyable {
     private var filled = 0
     private var writingOffset = 0
     private var writingCount = 0
+    /// The last byte that the sink took was within a record, whose rest was lost since or is still to come.
+    private var isWithinLine = false
     /// True exactly while a write of the other half is in the kernel.
     public private(set) var isWriting = false
 
     public init(halfBytes: Int) {
         precondition(halfBytes >= Self.recordLimitBytes)
         self.halfBytes = halfBytes
-        memory = PagedMemory.reserve(byteCount: 2 * halfBytes)
+        // Before each half a line's end, which is written first where the sink was left within a line.
+        memory = PagedMemory.reserve(byteCount: 2 * (halfBytes + 1))
+        for half in 0..<2 {
+            memory.storeBytes(of: Self.lineEnd, toByteOffset: half * (halfBytes + 1), as: UInt8.self)
+        }
     }
 
-    deinit { PagedMemory.release(memory, byteCount: 2 * halfBytes) }
+    deinit { PagedMemory.release(memory, byteCount: 2 * (halfBytes + 1)) }
+
+    private static let lineEnd = UInt8(ascii: "\n")
+
+    /// Where the records of a half begin.
+    private func start(ofHalf half: Int) -> Int { half * (halfBytes + 1) + 1 }
 
     /// Room for one record of at most `recordLimitBytes`; nil (and counted) where there is none. Follow
     /// with `commit`.
@@ -38,7 +49,7 @@ public struct LogBuffer: ~Copyable {
             dropped += 1
             return nil
         }
-        return memory + fillingHalf * halfBytes + filled
+        return memory + start(ofHalf: fillingHalf) + filled
     }
 
     /// The record at `reserve`'s address has `bytes` bytes; 0 (did not fit) counts it as dropped.
@@ -57,8 +68,9 @@ public struct LogBuffer: ~Copyable {
         if isWriting { return nil }
         if writingCount == 0 {
             if filled == 0 { return nil }
-            writingOffset = fillingHalf * halfBytes
-            writingCount = filled
+            let lead = isWithinLine ? 1 : 0
+            writingOffset = start(ofHalf: fillingHalf) - lead
+            writingCount = filled + lead
             fillingHalf = 1 - fillingHalf
             filled = 0
         }
@@ -66,7 +78,7 @@ public struct LogBuffer: ~Copyable {
         let rest = UnsafeRawBufferPointer(start: memory + writingOffset, count: writingCount)
         guard rest.count > limitBytes else { return rest }
         var end = limitBytes
-        while end > 0, rest[end - 1] != UInt8(ascii: "\n") { end -= 1 }
+        while end > 0, rest[end - 1] != Self.lineEnd { end -= 1 }
         return UnsafeRawBufferPointer(rebasing: rest[..<(end > 0 ? end : limitBytes)])
     }
 
@@ -76,14 +88,39 @@ public struct LogBuffer: ~Copyable {
         isWriting = false
         if result < 0 {
             lastError = -result
-            let lost = UnsafeRawBufferPointer(start: memory + writingOffset, count: writingCount)
-            for octet in lost where octet == UInt8(ascii: "\n") { dropped += 1 }
+            dropped += unwrittenRecords()
             writingCount = 0
             return
         }
         lastError = 0
+        if result == 0 { return }
         writingOffset += Int(result)
         writingCount -= Int(result)
+        isWithinLine = memory.load(fromByteOffset: writingOffset - 1, as: UInt8.self) != Self.lineEnd
+    }
+
+    /// Records of the half that is being written which are not out, one that is cut short included.
+    private func unwrittenRecords() -> UInt64 {
+        let first = max(writingOffset, start(ofHalf: 1 - fillingHalf))
+        let end = writingOffset + writingCount
+        return lines(from: first, count: max(end - first, 0))
+    }
+
+    private func lines(from offset: Int, count: Int) -> UInt64 {
+        var lines: UInt64 = 0
+        for octet in UnsafeRawBufferPointer(start: memory + offset, count: count)
+        where octet == Self.lineEnd {
+            lines += 1
+        }
+        return lines
+    }
+
+    /// Nobody will write any more: what is left counts as lost.
+    public mutating func abandon() {
+        precondition(!isWriting)
+        dropped += unwrittenRecords() + lines(from: start(ofHalf: fillingHalf), count: filled)
+        writingCount = 0
+        filled = 0
     }
 
     /// The sink was not ready: the same bytes are offered again.

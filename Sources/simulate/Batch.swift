@@ -43,7 +43,7 @@ private func runInChild(
     let coverage = Coverage(shared.counts)
     for seed in seeds {
         shared.currentSeed.pointee = seed
-        alarm(60)
+        alarm(5)
         if let failure = Simulation.run(seed: seed, coverage: coverage, trace: traces ? shared.trace : nil) {
             shared.failure = failure
             return 1
