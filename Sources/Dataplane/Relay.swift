@@ -212,6 +212,7 @@ extension Worker {
             return
         }
         noteSent(relay, UInt32(result))
+        session.pointee.lastActivityAt = now
         if relay.pointee.queueCount > 0 {
             sendNext(slot, session, direction)
         } else if relay.pointee.phase == .ending {

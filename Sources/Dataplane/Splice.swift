@@ -80,6 +80,7 @@ extension Worker {
         if moved > 0 {
             relay.pointee.pipedBytes -= UInt32(moved)
             relay.pointee.delivered += UInt64(moved)
+            session.pointee.lastActivityAt = now
             if relay.pointee.pipedBytes == 0 { return true }
         } else if moved != -Int(EAGAIN), moved != -Int(EINTR) {
             finishReset(slot, session, direction == .toBackend ? .backendReset : .clientReset)

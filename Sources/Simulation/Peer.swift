@@ -15,6 +15,9 @@ struct Peer {
     private var stepBeganAt: UInt64?
     private var nextReadAt: UInt64 = 0
     private var nextWriteAt: UInt64 = 0
+    /// The timers that are set for reading and for writing, so that each is set once.
+    private var readTimer: UInt64 = 0
+    private var writeTimer: UInt64 = 0
 
     init(connection: Int32, script: Script) {
         self.connection = connection
@@ -45,7 +48,11 @@ struct Peer {
     private mutating func read(_ kernel: SimulatedKernel) {
         if script.never || isDone { return }
         while kernel.connection(connection).pointee.toPeer.unread > 0 {
-            if kernel.now < nextReadAt { return kernel.schedulePeerTimer(connection, at: nextReadAt) }
+            if kernel.now < nextReadAt {
+                if readTimer != nextReadAt { kernel.schedulePeerTimer(connection, at: nextReadAt) }
+                readTimer = nextReadAt
+                return
+            }
             received += kernel.peerRead(connection, limit: script.readChunkBytes)
             if script.readPauseNanoseconds > 0 { nextReadAt = kernel.now + script.readPauseNanoseconds }
         }
@@ -93,7 +100,8 @@ struct Peer {
         var done: UInt64 = 0
         while done < wanted {
             if kernel.now < nextWriteAt {
-                kernel.schedulePeerTimer(connection, at: nextWriteAt)
+                if writeTimer != nextWriteAt { kernel.schedulePeerTimer(connection, at: nextWriteAt) }
+                writeTimer = nextWriteAt
                 break
             }
             let count = kernel.peerWrite(connection, limit: min(wanted - done, script.writeChunkBytes))
