@@ -114,8 +114,10 @@ extension SimulatedKernel {
         let available = Int(connection.pointee.toUs.unread)
         if available == 0 {
             if let failure = takeError(connection) { return -Int(failure) }
-            if connection.pointee.toUs.hasEndArrived || connection.pointee.resetReachedUs { return 0 }
-            return -Int(EAGAIN)
+            let isOver = connection.pointee.toUs.hasEndArrived || connection.pointee.resetReachedUs
+            guard isOver else { return -Int(EAGAIN) }
+            connection.pointee.movedAt = now
+            return 0
         }
         if free == 0 || happens(.spliceAgain) { return -Int(EAGAIN) }
         var count = min(length, available, free)

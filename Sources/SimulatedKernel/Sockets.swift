@@ -37,8 +37,9 @@ extension SimulatedKernel {
             if connection.pointee.toUs.unread == 0 {
                 if let failure = takeError(connection) { return finish(number, result: -failure) }
                 let isOver = connection.pointee.toUs.hasEndArrived || connection.pointee.resetReachedUs
-                if isOver { return finish(number, result: 0) }
-                return
+                guard isOver else { return }
+                connection.pointee.movedAt = now
+                return finish(number, result: 0)
             }
             if happens(.receiveOutOfMemory) {
                 connection.pointee.hadInjectedError = true

@@ -76,7 +76,9 @@ extension World {
         facts[Int(client)].wasRelaying = true
         let idle = plan.configuration.listeners[view.listener].timeouts.idleNanoseconds
         if kernel.now > movedAt + idle + Self.patienceOfModel {
-            fail("connection \(client) is idle for longer than it may be")
+            fail(
+                "connection \(client) (\(view.toBackend), \(view.toClient)) is idle since "
+                    + "\(movedAt / 1000) us, and may be for \(idle / 1000) us")
         }
         checkMoves(from: one.pointee, to: other.pointee, movedAt, "to the backend of connection \(client)")
         checkMoves(from: other.pointee, to: one.pointee, movedAt, "to the client of connection \(client)")
@@ -95,7 +97,9 @@ extension World {
             max(source.arrivedAtUs, destination.windowOpenedAt),
             max(movedAt, kernel.buffersBackAt))
         if kernel.now > since + Self.patienceOfModel {
-            fail("\(hasBytes ? "bytes" : "an end") could go \(name), and nothing happens")
+            fail(
+                "\(hasBytes ? "bytes" : "an end") could go \(name) since \(since / 1000) us: "
+                    + "\(source.toUs.unread) unread, \(source.toUs.read - destination.toPeer.written) held")
         }
     }
 }

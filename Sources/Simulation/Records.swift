@@ -60,8 +60,10 @@ extension World {
         case .idleTimeout:
             let idle = plan.configuration.listeners[Int(one.place)].timeouts.idleNanoseconds
             let quiet = kernel.now - facts[Int(client)].movedAt
-            if quiet + 2 * plan.faults.delayNanoseconds + 1_000_000 < idle {
-                return "bytes moved \(quiet) ns before"
+            // What moved just now the worker may not know yet.
+            let margin = 2 * plan.faults.delayNanoseconds + 2 * plan.faults.turnNanoseconds + 1_000_000
+            if quiet > margin, quiet + margin < idle {
+                return "bytes moved \(quiet) ns before, and \(idle) ns is the time"
             }
         case .shutdown: if !askedToStop { return "nobody asked for it" }
         default: return "it was relayed"

@@ -6,7 +6,7 @@ import SimulatedKernel
 import Simulation
 
 struct SharedMemory {
-    static let traceLength = 400
+    static let traceLength = 20_000
     private static let messageBytes = 4096
 
     let currentSeed: UnsafeMutablePointer<UInt64>
