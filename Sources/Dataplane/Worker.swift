@@ -1,5 +1,5 @@
 // One thread, one ring, one slab of sessions. The loop: submit and wait in one call, dispatch each
-// completion by its token, give the batch back, re-arm who waited for buffers, fire timers, write logs.
+// completion by its token, give the batch back, fire timers, re-arm who waited for buffers, write logs.
 // The files beside this one follow a session from accept to close, as extensions of the worker.
 
 import Balancing
@@ -183,9 +183,10 @@ public struct Worker: ~Copyable {
         let (first, count) = ring.pending()
         for offset in 0..<count { dispatch(ring.completion(at: first &+ offset)) }
         ring.consume(count)
+        fireTimers()
+        // After the timers: sessions that time out give buffers back, and nothing else may wake this loop.
         resumeStarved()
         buffers.publish()
-        fireTimers()
         writeLogs()
         counters.pointee.add(.turns)
         counters.pointee.add(.completions, UInt64(count))
