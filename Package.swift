@@ -29,6 +29,7 @@ let package = Package(
         .target(name: "Configuration", dependencies: ["Base", "CLibyaml"], swiftSettings: common),
         .target(name: "Ring", dependencies: ["CLiburing", "Base"], swiftSettings: common),
         .target(name: "EmulatedKernel", dependencies: ["Ring", "Base"], swiftSettings: common),
+        .target(name: "SimulatedKernel", dependencies: ["Ring", "Base"], swiftSettings: common),
         .target(name: "Telemetry", dependencies: ["Base"], swiftSettings: common),
         .target(
             name: "Dataplane",
@@ -38,6 +39,11 @@ let package = Package(
             name: "Control",
             dependencies: ["CLinux", "Configuration", "Telemetry", "Dataplane", "Ring", "EmulatedKernel"],
             swiftSettings: common),
+        .target(
+            name: "Simulation",
+            dependencies: ["Base", "Configuration", "Ring", "Telemetry", "Dataplane", "SimulatedKernel"],
+            swiftSettings: common),
+        .executableTarget(name: "simulate", dependencies: ["Base", "Simulation", "SimulatedKernel", "CLinux"], swiftSettings: common),
         .executableTarget(name: "weir", dependencies: ["Control"], swiftSettings: common),
 
         .testTarget(name: "BaseTests", dependencies: ["Base"], swiftSettings: common),

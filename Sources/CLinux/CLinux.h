@@ -39,4 +39,8 @@ static inline long weir_random_bytes(void *buffer, size_t bytes) {
     return syscall(SYS_getrandom, buffer, bytes, 0);
 }
 
+// For the simulator, whose worlds run in processes of their own: one that dies of a precondition leaves the
+// next seed alone. The caller has a single thread.
+static inline int weir_fork(void) { return (int)fork(); }
+
 #endif

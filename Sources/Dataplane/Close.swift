@@ -47,8 +47,12 @@ extension Worker {
 
     /// A completion of a session that is closing.
     mutating func closingProgressed(
-        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ operation: Operation
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ operation: Operation, _ result: Int32
     ) {
+        // Bytes of a send that was under way are out: the record and the counters say so.
+        if result > 0, operation == .sendToClient || operation == .sendToBackend {
+            noteSent(session.relay(operation == .sendToClient ? .toClient : .toBackend), UInt32(result))
+        }
         if session.pointee.inKernel.isEmpty { release(slot, session) }
     }
 

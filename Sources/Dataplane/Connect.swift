@@ -42,10 +42,16 @@ extension Worker {
         counters.pointee.add(.connects)
         let descriptor = settings.port.makeStreamSocket(settings.port.context, backend.pointee.address.family)
         guard descriptor >= 0 else {
-            // Another candidate would fail the same way.
             counters.pointee.add(.connectFailures)
             session.pointee.connectFailure = Reason(connectErrno: -descriptor)
-            finish(slot, session, .outOfDescriptors)
+            if session.pointee.connectFailure == .outOfDescriptors {
+                // Another candidate would fail the same way.
+                finish(slot, session, .outOfDescriptors)
+            } else {
+                // This host may lack the address family of this backend only.
+                leaveBackend(session)
+                connectNext(slot, session)
+            }
             return
         }
         session.pointee.backendDescriptor = descriptor
@@ -91,6 +97,14 @@ extension Worker {
         let target = Token(
             operation: Operation.connect.rawValue, generation: sessions.generation(slot), slot: slot)
         ring.cancel(target, token: submitting(.cancelConnect, slot, session))
+    }
+
+    /// The answer to a cancel. It may come before the connect's own end, and the kernel may have found the
+    /// connect too busy to be ended: then it is asked again.
+    mutating func connectCancelled(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        guard session.isInKernel(.connect), !timers.isSet(slot) else { return }
+        let listener = snapshot.listener(Int(session.pointee.listener))
+        timers.set(slot, deadline: now + listener.pointee.connectTimeoutNanoseconds)
     }
 
     /// Gives up the place at the backend and the socket to it.

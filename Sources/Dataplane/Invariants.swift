@@ -39,7 +39,9 @@ extension Worker {
         case .connecting:
             expect(session.isInKernel(.connect), "a connecting session has a connect in the kernel")
             expect(session.pointee.holdsBackend, "who connects holds a backend")
-            expect(timers.isSet(slot), "a connect has a deadline")
+            expect(
+                timers.isSet(slot) || session.isInKernel(.cancelConnect),
+                "a connect has a deadline, or is being cancelled")
         case .relaying:
             expect(session.pointee.backendDescriptor >= 0, "a relaying session has its backend")
             expect(session.pointee.holdsBackend, "who relays holds a backend")

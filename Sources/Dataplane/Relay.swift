@@ -211,13 +211,8 @@ extension Worker {
             sendFailed(slot, session, direction, -result)
             return
         }
-        relay.pointee.delivered += UInt64(result)
+        noteSent(relay, UInt32(result))
         session.pointee.lastActivityAt = now
-        let buffer = relay.pointee.queueHead
-        let segment = buffers.segment(buffer)
-        segment.pointee.offset += UInt32(result)
-        segment.pointee.length -= UInt32(result)
-        if segment.pointee.length == 0 { dequeue(relay) }
         if relay.pointee.queueCount > 0 {
             sendNext(slot, session, direction)
         } else if relay.pointee.phase == .ending {
@@ -227,6 +222,15 @@ extension Worker {
         if relay.pointee.phase == .copying || relay.pointee.phase == .switching {
             resume(slot, session, direction)
         }
+    }
+
+    /// So many bytes of the oldest buffer are out.
+    mutating func noteSent(_ relay: UnsafeMutablePointer<Relay>, _ count: UInt32) {
+        relay.pointee.delivered += UInt64(count)
+        let segment = buffers.segment(relay.pointee.queueHead)
+        segment.pointee.offset += count
+        segment.pointee.length -= count
+        if segment.pointee.length == 0 { dequeue(relay) }
     }
 
     private mutating func sendFailed(

@@ -115,6 +115,7 @@ extension Worker {
         }
         if moved == 0 {
             relay.pointee.phase = .ending
+            session.pointee.lastActivityAt = now
             return true
         }
         leavePipe(relay)

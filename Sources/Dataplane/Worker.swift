@@ -1,5 +1,5 @@
 // One thread, one ring, one slab of sessions. The loop: submit and wait in one call, dispatch each
-// completion by its token, give the batch back, re-arm who waited for buffers, fire timers, write logs.
+// completion by its token, give the batch back, fire timers, re-arm who waited for buffers, write logs.
 // The files beside this one follow a session from accept to close, as extensions of the worker.
 
 import Balancing
@@ -168,9 +168,7 @@ public struct Worker: ~Copyable {
             if failure != 0 { return failure }
             if isDone { break }
         }
-        // The closes of the last turn still wait to be submitted. Other workers may go on for long: a
-        // listening socket that stayed open would take connections that nobody accepts.
-        _ = ring.submitAndWait(timeoutNanoseconds: 0)
+        end()
         return 0
     }
 
@@ -188,13 +186,22 @@ public struct Worker: ~Copyable {
         let (first, count) = ring.pending()
         for offset in 0..<count { dispatch(ring.completion(at: first &+ offset)) }
         ring.consume(count)
+        fireTimers()
+        // After the timers: sessions that time out give buffers back, and nothing else may wake this loop.
         resumeStarved()
         buffers.publish()
-        fireTimers()
         writeLogs()
         counters.pointee.add(.turns)
         counters.pointee.add(.completions, UInt64(count))
         return 0
+    }
+
+    /// Hands over what the last turn queued: the closes of the last session and of the listeners. The
+    /// process may live on for other workers, and nobody else would close them.
+    package mutating func end() {
+        accessLog.abandon(counting: counters)
+        eventLog.abandon(counting: counters)
+        for _ in 0..<1000 where ring.hasUnsubmitted { _ = ring.submitAndWait(timeoutNanoseconds: 0) }
     }
 
     package var isDone: Bool {
@@ -233,7 +240,7 @@ public struct Worker: ~Copyable {
         if !completion.hasMore { session.pointee.inKernel.remove(InKernel(operation)) }
         if session.pointee.state == .closing {
             if let buffer = completion.buffer { discard(buffer) }
-            closingProgressed(slot, session, operation)
+            closingProgressed(slot, session, operation, completion.result)
             return
         }
         switch operation {
@@ -242,6 +249,7 @@ public struct Worker: ~Copyable {
         case .sendToClient: sent(slot, session, .toClient, completion.result)
         case .sendToBackend: sent(slot, session, .toBackend, completion.result)
         case .connect: connected(slot, session, completion.result)
+        case .cancelConnect: connectCancelled(slot, session)
         case .pollClientReadable, .pollBackendWritable: readied(slot, session, .toBackend)
         case .pollBackendReadable, .pollClientWritable: readied(slot, session, .toClient)
         case .cancelReceiveFromClient: receiveCancelled(slot, session, .toBackend)

@@ -60,6 +60,13 @@ struct WorkerLog: ~Copyable {
         ring.write(sink.descriptor, bytes.baseAddress!, count: bytes.count, token: token(.writeLog))
     }
 
+    /// The worker ends: what a sink that is not ready has not taken is lost, and counted.
+    mutating func abandon(counting counters: UnsafePointer<CounterTable>) {
+        guard isOn, !buffer.isWriting else { return }
+        buffer.abandon()
+        counters.pointee.add(.logDropped, buffer.takeDropped())
+    }
+
     /// A write ended. A sink that is not ready is polled and offered the same bytes again.
     mutating func written(_ result: Int32, ring: borrowing Ring) {
         if result == -EAGAIN || result == -EINTR {

@@ -6,6 +6,7 @@
 // the table says holds. When none waits, nothing is believed: the first operation that must wait asks epoll
 // anew, which answers ENOENT where the number names another file by now.
 
+import Base
 import CLiburing
 import Glibc
 

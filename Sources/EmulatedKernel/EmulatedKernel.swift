@@ -60,19 +60,19 @@ public final class EmulatedKernel {
         _ parameters: inout io_uring_params
     ) -> Int32 {
         guard holder.pointee.machine == nil else { return -EBUSY }
-        guard let sizes = EmulatedQueues.sizes(entries: entries, parameters: parameters) else {
+        guard let sizes = QueuesInMemory.sizes(entries: entries, parameters: parameters) else {
             return -EINVAL
         }
         let epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         if epoll < 0 { return -errno }
         parameters.sq_entries = sizes.submission
         parameters.cq_entries = sizes.completion
-        parameters.features = EmulatedQueues.features
+        parameters.features = QueuesInMemory.features
         let machine = UnsafeMutablePointer<Machine>.allocate(capacity: 1)
         machine.initialize(
             to: Machine(
                 epoll: epoll,
-                queues: EmulatedQueues(
+                queues: QueuesInMemory(
                     ring: ring, descriptor: epoll, flags: parameters.flags,
                     submissionEntries: sizes.submission, completionEntries: sizes.completion)))
         holder.pointee.machine = machine

@@ -9,6 +9,7 @@
 
 import CLiburing
 import Glibc
+import Ring
 
 /// What trying an operation came to.
 enum Outcome {
@@ -35,7 +36,7 @@ struct Machine: ~Copyable {
     static let unmaskedEvents = EPOLLERR.rawValue | EPOLLHUP.rawValue | EPOLLRDHUP.rawValue
 
     let epoll: Int32
-    var queues: EmulatedQueues
+    var queues: QueuesInMemory
     var operations = Operations()
     var descriptors: Descriptors
     var bufferGroups = BufferGroups()
@@ -44,7 +45,7 @@ struct Machine: ~Copyable {
     private var hasPreciseWait = true
 
     /// Takes over the epoll descriptor.
-    init(epoll: Int32, queues: consuming EmulatedQueues) {
+    init(epoll: Int32, queues: consuming QueuesInMemory) {
         self.epoll = epoll
         self.queues = queues
         descriptors = Descriptors(epoll: epoll)

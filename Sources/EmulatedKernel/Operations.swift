@@ -2,6 +2,7 @@
 // token for cancelling, linked into their descriptor's list by the descriptor table, and into a run list
 // while they have work to do without waiting. An operation that completes at once never comes here.
 
+import Base
 import CLiburing
 
 /// What an operation waits for.

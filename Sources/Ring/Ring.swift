@@ -208,6 +208,9 @@ public struct Ring: ~Copyable {
         weir_sqe_set_token(entry, token.bits)
     }
 
+    /// True while entries are queued that the kernel was not shown yet.
+    public var hasUnsubmitted: Bool { raw.pointee.sq.sqe_tail != raw.pointee.sq.sqe_head }
+
     // MARK: Completions
 
     /// Submits what is queued, in one system call with the wait for the next completion.

@@ -109,6 +109,15 @@ public struct LogBuffer: ~Copyable {
         writingCount = kept
     }
 
+    /// Nobody will write any more: what is left counts as lost.
+    public mutating func abandon() {
+        precondition(!isWriting)
+        countLines(at: writingOffset, count: writingCount)
+        countLines(at: fillingHalf * halfBytes, count: filled)
+        writingCount = 0
+        filled = 0
+    }
+
     private mutating func countLines(at offset: Int, count: Int) {
         for octet in UnsafeRawBufferPointer(start: memory + offset, count: count)
         where octet == UInt8(ascii: "\n") {

@@ -2,15 +2,13 @@
 // it runs: operations, descriptors, the completion backlog. Once a table is as large as the worker needs it
 // never allocates again.
 
-import Base
-
 /// Elements by index; those beyond what was ever written are all zero bytes. Growing moves the elements: no
 /// pointer is kept across a call that may grow.
-struct PagedTable<Element: BitwiseCopyable>: ~Copyable {
-    private(set) var capacity: Int
+package struct PagedTable<Element: BitwiseCopyable>: ~Copyable {
+    package private(set) var capacity: Int
     private var elements: UnsafeMutablePointer<Element>
 
-    init(capacity: Int) {
+    package init(capacity: Int) {
         self.capacity = capacity
         elements = PagedMemory.reserve(Element.self, count: capacity)
     }
@@ -21,14 +19,14 @@ struct PagedTable<Element: BitwiseCopyable>: ~Copyable {
 
     /// The element in place, until the table grows.
     @inline(__always)
-    subscript(index: Int) -> UnsafeMutablePointer<Element> {
+    package subscript(index: Int) -> UnsafeMutablePointer<Element> {
         precondition(index >= 0 && index < capacity)
         return elements + index
     }
 
     /// Doubles until `index` is inside.
     @inline(never)
-    mutating func grow(toHold index: Int) {
+    package mutating func grow(toHold index: Int) {
         var wanted = capacity
         while wanted <= index { wanted *= 2 }
         if wanted == capacity { return }

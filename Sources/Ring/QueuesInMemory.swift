@@ -1,12 +1,13 @@
-// The submission and completion queues of an emulated ring, in plain memory, laid out so that liburing's
-// inline helpers find what they expect. Owns that memory and the backlog of completions that found the queue
-// full. The machine reads entries from it and posts completions to it; the worker sees it as `io_uring`.
+// The submission and completion queues of a ring that no kernel stands behind, in plain memory, laid out so
+// that liburing's inline helpers find what they expect. Owns that memory and the backlog of completions that
+// found the queue full. The emulated and the simulated kernel read entries from it and post completions to
+// it; the worker sees it as `io_uring`.
 
 import Base
 import CLiburing
 import Glibc
 
-struct EmulatedQueues: ~Copyable {
+package struct QueuesInMemory: ~Copyable {
     /// Words that kernel and application share in a true ring, one each.
     private enum Word: Int {
         case submissionHead, submissionTail, submissionMask, submissionEntries, submissionFlags
@@ -45,7 +46,7 @@ struct EmulatedQueues: ~Copyable {
 
     /// The sizes that `parameters` ask for, as the kernel would round them; nil where it would refuse
     /// (-EINVAL).
-    static func sizes(
+    package static func sizes(
         entries: UInt32, parameters: io_uring_params
     ) -> (submission: UInt32, completion: UInt32)? {
         let clamps = parameters.flags & UInt32(IORING_SETUP_CLAMP) != 0
@@ -67,7 +68,7 @@ struct EmulatedQueues: ~Copyable {
     }
 
     /// Builds both queues and shows them to liburing in `ring`.
-    init(
+    package init(
         ring: UnsafeMutablePointer<io_uring>, descriptor: Int32, flags: UInt32,
         submissionEntries: UInt32, completionEntries: UInt32
     ) {
@@ -128,7 +129,7 @@ struct EmulatedQueues: ~Copyable {
 
     /// What an application may rely on: no completion is dropped, entries may be reused once submitted, an
     /// offset of -1 is the descriptor's position.
-    static let features =
+    package static let features =
         UInt32(IORING_FEAT_NODROP) | UInt32(IORING_FEAT_SUBMIT_STABLE) | UInt32(IORING_FEAT_RW_CUR_POS)
         | UInt32(IORING_FEAT_FAST_POLL) | UInt32(IORING_FEAT_EXT_ARG) | UInt32(IORING_FEAT_CQE_SKIP)
 
@@ -136,19 +137,19 @@ struct EmulatedQueues: ~Copyable {
 
     /// How many entries are queued, and the position of the first.
     @inline(__always)
-    func queued() -> (first: UInt32, count: UInt32) {
+    package func queued() -> (first: UInt32, count: UInt32) {
         let head = ring.pointee.sq.sqe_head
         return (head, ring.pointee.sq.sqe_tail &- head)
     }
 
     @inline(__always)
-    func submission(at position: UInt32) -> UnsafeMutablePointer<io_uring_sqe> {
+    package func submission(at position: UInt32) -> UnsafeMutablePointer<io_uring_sqe> {
         ring.pointee.sq.sqes + Int(position & ring.pointee.sq.ring_mask)
     }
 
     /// The entries before `position` were read: the application may write them anew.
     @inline(__always)
-    func submissionsRead(upTo position: UInt32) {
+    package func submissionsRead(upTo position: UInt32) {
         ring.pointee.sq.sqe_head = position
         ring.pointee.sq.ktail.pointee = position
         ring.pointee.sq.khead.pointee = position
@@ -158,17 +159,17 @@ struct EmulatedQueues: ~Copyable {
 
     /// True when the worker finds at least one completion.
     @inline(__always)
-    var hasCompletions: Bool { completionTail.pointee != completionHead.pointee }
+    package var hasCompletions: Bool { completionTail.pointee != completionHead.pointee }
 
     /// True when a further completion would go to the backlog. A multishot operation ends then, as it does in
     /// the kernel.
     @inline(__always)
-    var isFull: Bool {
+    package var isFull: Bool {
         backlogCount > 0 || completionTail.pointee &- completionHead.pointee == completionEntries
     }
 
     @inline(__always)
-    mutating func post(token: UInt64, result: Int32, flags: UInt32) {
+    package mutating func post(token: UInt64, result: Int32, flags: UInt32) {
         let completion = Kept(token: token, result: result, flags: flags)
         if isFull { keep(completion) } else { append(completion) }
     }
@@ -199,7 +200,7 @@ struct EmulatedQueues: ~Copyable {
     }
 
     /// Moves kept completions into the room that the worker made.
-    mutating func flushBacklog() {
+    package mutating func flushBacklog() {
         if backlogCount == 0 { return }
         while backlogCount > 0, completionTail.pointee &- completionHead.pointee < completionEntries {
             append(backlog[backlogFirst].pointee)

@@ -1,0 +1,62 @@
+// What the simulator may see of a worker's sessions between two turns: enough to know which two connections
+// belong together and what their session is waiting for. Nothing calls it in production.
+
+import Base
+import Ring
+
+/// A session, as it is now.
+package struct SessionView {
+    package enum State: Int, CaseIterable {
+        case connecting, relaying, closing
+    }
+    package enum Phase: Int, CaseIterable {
+        case copying, switching, splicing, ending, ended
+    }
+
+    package let listener: Int
+    package let pool: Int
+    package let state: State
+    package let toBackend: Phase
+    package let toClient: Phase
+    package let isStarved: Bool
+    package let clientDescriptor: Int32
+    /// -1 where there is none.
+    package let backendDescriptor: Int32
+    /// Nanoseconds of the worker's clock.
+    package let acceptedAt: UInt64
+    package let connectStartedAt: UInt64
+}
+
+extension Worker {
+    package func forEachSession(_ body: (SessionView) -> Void) {
+        for slot in 0..<UInt32(sessions.highWater) where sessions.isLive(slot) {
+            let session = sessions[slot].pointee
+            body(
+                SessionView(
+                    listener: Int(session.listener), pool: Int(session.pool), state: view(session.state),
+                    toBackend: view(session.toBackend.phase), toClient: view(session.toClient.phase),
+                    isStarved: session.toBackend.isStarved || session.toClient.isStarved,
+                    clientDescriptor: session.clientDescriptor,
+                    backendDescriptor: session.backendDescriptor, acceptedAt: session.acceptedAt,
+                    connectStartedAt: session.connectStartedAt))
+        }
+    }
+
+    private func view(_ state: SessionState) -> SessionView.State {
+        switch state {
+        case .connecting: .connecting
+        case .relaying: .relaying
+        case .closing: .closing
+        }
+    }
+
+    private func view(_ phase: RelayPhase) -> SessionView.Phase {
+        switch phase {
+        case .copying: .copying
+        case .switching: .switching
+        case .splicing: .splicing
+        case .ending: .ending
+        case .ended: .ended
+        }
+    }
+}

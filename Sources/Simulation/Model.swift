@@ -1,0 +1,107 @@
+// The shadow of the worker: what must hold of its sessions after each turn, seen from the network's side.
+// Nothing here looks at how the worker does it, only at connections, bytes and times.
+
+import Configuration
+import Dataplane
+import SimulatedKernel
+
+/// What the model knows of one client connection's session.
+struct SessionFacts {
+    var records = 0
+    /// When bytes were last seen to move, at the end of a turn in which it still relayed.
+    var movedAt: UInt64 = 0
+    /// The first turn's end at which it was closing.
+    var closingSince: UInt64 = 0
+    var wasRelaying = false
+}
+
+extension World {
+    /// A direction in which bytes can move does so within this time, and deadlines are kept this well.
+    static let patienceOfModel: UInt64 = 400_000_000
+
+    func checkAfterTurn(_ worker: borrowing Worker, _ coverage: Coverage) {
+        var perHost = [Int](repeating: 0, count: 4 * plan.configuration.listeners.count)
+        worker.forEachSession { view in
+            coverage.add(view)
+            if view.isStarved { coverage.add(.starved) }
+            guard let client = kernel.connection(ofDescriptor: view.clientDescriptor) else {
+                return fail("a session's client is descriptor \(view.clientDescriptor), which is none")
+            }
+            while facts.count <= Int(client) { facts.append(SessionFacts()) }
+            perHost[view.listener * 4 + Int(kernel.clientHost(client))] += 1
+            switch view.state {
+            case .connecting: checkConnecting(view)
+            case .relaying: checkRelaying(view, client)
+            case .closing: checkClosing(client)
+            }
+        }
+        for (place, listener) in plan.configuration.listeners.enumerated() {
+            guard let limit = listener.limits.sessionsPerClient else { continue }
+            for host in 0..<4 where perHost[place * 4 + host] > limit {
+                // Clients that were reset before they were accepted have no address to be counted by.
+                if !hasUnknownClients { fail("a client has more sessions than it may") }
+            }
+        }
+    }
+
+    private var hasUnknownClients: Bool {
+        clients.contains { kernel.connection($0).pointee.resetReachedUs }
+    }
+
+    private func checkConnecting(_ view: SessionView) {
+        let limit = plan.configuration.listeners[view.listener].timeouts.connectNanoseconds
+        if kernel.now > view.connectStartedAt + limit + Self.patienceOfModel {
+            fail("a connect outlives its timeout")
+        }
+    }
+
+    private func checkClosing(_ client: Int32) {
+        let since = facts[Int(client)].closingSince
+        if since == 0 {
+            facts[Int(client)].closingSince = kernel.now
+        } else if kernel.now > since + Self.patienceOfModel {
+            fail("connection \(client) is closing for ever")
+        }
+    }
+
+    private func checkRelaying(_ view: SessionView, _ client: Int32) {
+        guard let backend = kernel.connection(ofDescriptor: view.backendDescriptor) else {
+            return fail("a relaying session's backend is descriptor \(view.backendDescriptor), which is none")
+        }
+        kernel.pair(client, backend)
+        let (one, other) = (kernel.connection(client), kernel.connection(backend))
+        if one.pointee.role != .client || other.pointee.role != .backend {
+            fail("a session mixes up its sides")
+        }
+        let movedAt = max(one.pointee.movedAt, other.pointee.movedAt)
+        facts[Int(client)].movedAt = movedAt
+        facts[Int(client)].wasRelaying = true
+        let idle = plan.configuration.listeners[view.listener].timeouts.idleNanoseconds
+        if kernel.now > movedAt + idle + Self.patienceOfModel {
+            fail(
+                "connection \(client) (\(view.toBackend), \(view.toClient)) is idle since "
+                    + "\(movedAt / 1000) us, and may be for \(idle / 1000) us")
+        }
+        checkMoves(from: one.pointee, to: other.pointee, movedAt, "to the backend of connection \(client)")
+        checkMoves(from: other.pointee, to: one.pointee, movedAt, "to the client of connection \(client)")
+    }
+
+    /// Bytes, and an end behind them, do not lie about where they could be passed on.
+    private func checkMoves(
+        from source: Connection, to destination: Connection, _ movedAt: UInt64, _ name: String
+    ) {
+        let hasBytes = source.toUs.unread > 0 || source.toUs.read > destination.toPeer.written
+        let hasEnd = source.toUs.hasEndArrived && !destination.toPeer.isEndWritten
+        guard hasBytes || hasEnd, kernel.buffersInRing > 0 else { return }
+        if hasBytes, !kernel.isWritable(destination) { return }
+        if destination.resetReachedUs || source.resetReachedUs { return }
+        let since = max(
+            max(source.arrivedAtUs, destination.windowOpenedAt),
+            max(movedAt, kernel.buffersBackAt))
+        if kernel.now > since + Self.patienceOfModel {
+            fail(
+                "\(hasBytes ? "bytes" : "an end") could go \(name) since \(since / 1000) us: "
+                    + "\(source.toUs.unread) unread, \(source.toUs.read - destination.toPeer.written) held")
+        }
+    }
+}

@@ -1,0 +1,116 @@
+// One seed from beginning to end: builds the world that it stands for, lets a real worker serve it, and says
+// what went wrong, if anything did.
+
+import Base
+import Configuration
+import Dataplane
+import Ring
+import SimulatedKernel
+import Telemetry
+
+public enum Simulation {
+    /// More turns than any world needs.
+    private static let turnLimit = 400_000
+
+    /// Answers what went wrong; nil where nothing did. A broken precondition ends the process instead.
+    public static func run(seed: UInt64, coverage: Coverage, trace: TraceRing? = nil) -> String? {
+        let plan = WorldPlan(seed: seed)
+        let kernel = SimulatedKernel(seed: seed ^ 0xFA17_0000_5EED_0002, plan: plan.faults)
+        kernel.traceRing = trace
+        let world = World(seed: seed, plan: plan, kernel: kernel)
+        kernel.world = world
+        let snapshot = Snapshot(plan.configuration) { backend in
+            guard case .ipv4(let address, let port) = backend.address else { fatalError("all are IPv4") }
+            return SocketAddress(ipv4: address, port: port)
+        }
+        let shared = UnsafeMutablePointer<SharedState>.allocate(capacity: 1)
+        shared.initialize(to: SharedState(snapshot: snapshot))
+        let counters = UnsafeMutablePointer<CounterTable>.allocate(capacity: 1)
+        counters.initialize(to: CounterTable(reasons: Reason.allCases.count))
+        defer {
+            counters.deinitialize(count: 1)
+            counters.deallocate()
+        }
+        world.ask = { shared.pointee.ask($0) }
+        serve(seed, plan, world, kernel, snapshot, shared, counters, coverage)
+        if kernel.failure == nil, world.failure == nil {
+            kernel.runOut(until: kernel.now + 3_600_000_000_000)
+            world.checkAtEnd(counters.pointee)
+        }
+        count(world, kernel, counters, coverage)
+        withExtendedLifetime(world) {}
+        return world.failure ?? kernel.failure
+    }
+
+    private static func settings(
+        _ seed: UInt64, _ plan: WorldPlan, _ kernel: SimulatedKernel
+    ) -> WorkerSettings {
+        let access = kernel.openLog()
+        let events = kernel.openLog()
+        let wake = kernel.openEventCounter()
+        let listeners = plan.configuration.listeners.indices.map { index in
+            ListeningSocket(descriptor: kernel.openListener(), listener: index, isShared: false)
+        }
+        var settings = WorkerSettings(
+            index: 0, port: kernel.port, seed: seed, slots: plan.slots, buffers: plan.buffers,
+            bufferSizeBytes: plan.bufferSizeBytes, wakeDescriptor: wake, listeners: listeners,
+            accessLog: LogSink(
+                descriptor: plan.logsAccess ? access : -1, format: .json, writeLimitBytes: 1 << 20),
+            eventLog: LogSink(descriptor: events, format: .json, writeLimitBytes: 4096))
+        settings.isAlone = true
+        return settings
+    }
+
+    private static func serve(
+        _ seed: UInt64, _ plan: WorldPlan, _ world: World, _ kernel: SimulatedKernel,
+        _ snapshot: Snapshot, _ shared: UnsafePointer<SharedState>,
+        _ counters: UnsafePointer<CounterTable>, _ coverage: Coverage
+    ) {
+        do throws(RingSetUpError) {
+            var worker = try Worker(
+                settings(seed, plan, kernel), snapshot: snapshot, shared: shared, counters: counters)
+            world.begin(listeners: plan.configuration.listeners.count)
+            worker.begin()
+            var turns = 0
+            while kernel.failure == nil, world.failure == nil {
+                let code = worker.turn()
+                if code != 0 { world.fail("a turn ends with errno \(code)") }
+                worker.checkInvariants()
+                world.checkAfterTurn(worker, coverage)
+                if worker.isDone { break }
+                if world.unfinishedClients == 0 { world.drain() }
+                turns += 1
+                if turns > turnLimit { world.fail("the world does not come to an end") }
+            }
+            if kernel.failure == nil, world.failure == nil { worker.end() }
+            // What is left behind by a worker that is cut short is no failure of its own.
+            if let failure = kernel.failure { world.fail(failure) }
+        } catch {
+            world.fail("\(error.step) failed")
+        }
+    }
+
+    private static func count(
+        _ world: World, _ kernel: SimulatedKernel, _ counters: UnsafePointer<CounterTable>,
+        _ coverage: Coverage
+    ) {
+        for fault in Fault.allCases { coverage.add(fault: fault, kernel.faultCounts[fault.rawValue]) }
+        for reason in Reason.allCases {
+            for _ in 0..<counters.pointee[reason: Int(reason.rawValue)] { coverage.add(reason: reason) }
+            if world.causes.contains(reason.rawValue) { coverage.add(cause: reason) }
+        }
+        for (happening, counter) in [
+            (Coverage.Happening.sessions, Counter.accepted), (.turns, .turns), (.completions, .completions),
+            (.refused, .refused), (.acceptPaused, .acceptPauses), (.buffersExhausted, .buffersExhausted),
+            (.splicedUp, .spliceUpgrades), (.splicedDown, .spliceDowngrades),
+            (.logRecordsDropped, .logDropped), (.staleCompletions, .staleCompletions),
+            (.bytesIn, .bytesIn), (.bytesOut, .bytesOut),
+        ] {
+            coverage.add(happening, counters.pointee[counter])
+        }
+        coverage.add(.overflowedCompletions, kernel.overflowCount)
+        coverage.add(.logRecords, UInt64(world.records.lineCounts[0]))
+        coverage.add(.unknownClients, UInt64(world.unknownRecords))
+        if world.askedToStop { coverage.add(.stopped) } else { coverage.add(.drained) }
+    }
+}

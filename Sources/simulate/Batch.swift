@@ -1,0 +1,54 @@
+// Runs seeds in a child process, a batch at a time: whatever way a world ends, the next one begins afresh, and
+// memory that lives as long as a process (snapshots) does not pile up.
+
+import CLinux
+import Glibc
+import Simulation
+
+/// How a batch ended.
+enum BatchResult {
+    case clean
+    /// The seed in `SharedMemory.currentSeed` failed; the words say how.
+    case failed(String)
+}
+
+/// Runs `seeds`; with `traces`, events are noted on the way.
+func runBatch(
+    _ seeds: [UInt64], _ shared: SharedMemory, traces: Bool = false, mayPrint: Bool = true
+) -> BatchResult {
+    shared.failure = ""
+    shared.trace.clear()
+    fflush(nil)
+    let child = weir_fork()
+    guard child >= 0 else { return .failed("cannot start a process (errno \(errno))") }
+    if child == 0 { _exit(runInChild(seeds, shared, traces: traces, mayPrint: mayPrint)) }
+    var status: Int32 = 0
+    while waitpid(child, &status, 0) < 0, errno == EINTR {}
+    if status == 0 { return .clean }
+    let signal = status & 0x7F
+    switch signal {
+    case 0: return .failed(shared.failure)
+    case SIGALRM: return .failed("a world that does not end: the worker goes round without the clock moving")
+    default: return .failed("the worker stopped with signal \(signal) (a precondition: see above)")
+    }
+}
+
+private func runInChild(
+    _ seeds: [UInt64], _ shared: SharedMemory, traces: Bool, mayPrint: Bool
+) -> Int32 {
+    if !mayPrint {
+        let nowhere = open("/dev/null", O_WRONLY)
+        dup2(nowhere, 2)
+    }
+    let coverage = Coverage(shared.counts)
+    for seed in seeds {
+        shared.currentSeed.pointee = seed
+        alarm(5)
+        if let failure = Simulation.run(seed: seed, coverage: coverage, trace: traces ? shared.trace : nil) {
+            shared.failure = failure
+            return 1
+        }
+        shared.doneCount.pointee += 1
+    }
+    return 0
+}
