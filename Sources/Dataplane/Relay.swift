@@ -282,7 +282,8 @@ extension Worker {
             let session = sessions[slot]
             leaveStarved(slot, session, direction)
             resume(slot, session, direction)
-            free -= 1
+            // One whose own queue is long receives later, and leaves the buffer to the next.
+            if session.isInKernel(.receive(direction)) { free -= 1 }
         }
     }
 }
