@@ -1,6 +1,7 @@
 // From a session to a connected backend: the pool's policy names a candidate, the ring connects to it,
 // and on refusal or timeout the next candidate gets its turn, each at most once.
 
+import Base
 import Balancing
 import Glibc
 import Ring
@@ -88,7 +89,7 @@ extension Worker {
 
     /// The connect took too long. Its completion says so.
     mutating func connectTimedOut(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
-        guard session.isInKernel(.connect) else { return }
+        guard session.isInKernel(.connect), !mutant(.connectNeverTimesOut) else { return }
         guard !session.isInKernel(.cancelConnect) else {
             // The cancel of the attempt before this one is not back yet.
             timers.set(slot, deadline: now)
@@ -111,7 +112,9 @@ extension Worker {
     mutating func leaveBackend(_ session: UnsafeMutablePointer<Session>) {
         if session.pointee.holdsBackend {
             let pool = snapshot.pool(Int(session.pointee.pool))
-            pool.pointee.candidates[Int(session.pointee.backend)].release()
+            if !mutant(.backendNotReleased) || session.pointee.state == .closing {
+                pool.pointee.candidates[Int(session.pointee.backend)].release()
+            }
             session.pointee.holdsBackend = false
         }
         if session.pointee.backendDescriptor >= 0 {
