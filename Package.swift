@@ -53,7 +53,8 @@ let package = Package(
         .testTarget(
             name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: common),
         .testTarget(
-            name: "RingTests", dependencies: ["Ring", "EmulatedKernel"], swiftSettings: common),
+            name: "RingTests", dependencies: ["Ring", "EmulatedKernel", "Base", "CLinux"],
+            swiftSettings: common),
     ],
     swiftLanguageModes: [.v6]
 )

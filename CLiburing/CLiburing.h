@@ -3,13 +3,9 @@
 #ifndef WEIR_CLIBURING_H
 #define WEIR_CLIBURING_H
 
-// Swift imports the C library without GNU extensions, which spell fd_set's member differently; two spellings
-// of one type do not go into one program. So fd_set comes first, as Swift sees it, and the extensions after.
-#include <sys/select.h>
-#ifndef _GNU_SOURCE
-#undef _FEATURES_H
-#define _GNU_SOURCE
-#endif
+// The C library's own types come from Swift's Glibc module: a second reading of the same headers, with other
+// feature macros, would make other types of the same names.
+#pragma clang module import SwiftGlibc
 #include <fcntl.h>
 #include <liburing.h>
 #include <poll.h>
@@ -64,6 +60,16 @@ static inline void weir_buffer_ring_advance(struct io_uring_buf_ring *ring, int 
 }
 
 // GNU calls and constants that Swift's Glibc module leaves out.
+extern int accept4(int listener, struct sockaddr *address, socklen_t *length, int flags);
+extern int pipe2(int descriptors[2], int flags);
+extern ssize_t preadv2(int descriptor, const struct iovec *parts, int count, off_t offset, int flags);
+extern ssize_t pwritev2(int descriptor, const struct iovec *parts, int count, off_t offset, int flags);
+extern ssize_t splice(int input, off_t *input_offset, int output, off_t *output_offset, size_t length,
+                      unsigned flags);
+#ifndef POLLRDHUP
+#define POLLRDHUP 0x2000
+#endif
+enum { SPLICE_F_MOVE = 1, SPLICE_F_NONBLOCK = 2, F_SETPIPE_SZ = 1031, F_GETPIPE_SZ = 1032 };
 static inline long weir_splice(int input, int output, size_t length) {
     return splice(input, NULL, output, NULL, length, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
 }

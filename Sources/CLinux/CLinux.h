@@ -1,15 +1,11 @@
-// Linux calls of the control plane that Swift's Glibc module leaves out, because the C library shows them
-// only with _GNU_SOURCE or in headers of their own. Inline, no logic.
+// Linux calls of the control plane that Swift's Glibc module leaves out, because they are in headers of their
+// own or the C library shows them only with _GNU_SOURCE. Inline, no logic.
 #ifndef WEIR_CLINUX_H
 #define WEIR_CLINUX_H
 
-// Swift imports the C library without GNU extensions, which spell fd_set's member differently; two spellings
-// of one type do not go into one program. So fd_set comes first, as Swift sees it, and the extensions after.
-#include <sys/select.h>
-#ifndef _GNU_SOURCE
-#undef _FEATURES_H
-#define _GNU_SOURCE
-#endif
+// The C library's own types come from Swift's Glibc module: a second reading of the same headers would make
+// other types of the same names.
+#pragma clang module import SwiftGlibc
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>

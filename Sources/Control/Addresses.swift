@@ -1,6 +1,5 @@
 // Between the configuration's addresses and the kernel's: conversion, printing, and looking up names.
 
-import CLinux
 import Base
 import Configuration
 import Glibc

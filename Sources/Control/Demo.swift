@@ -1,7 +1,6 @@
 // `weir demo`: three sample backends within this process and a listener in front of them, so that somebody
 // new sees Weir work with nothing else at hand.
 
-import CLinux
 import Configuration
 import Glibc
 
@@ -10,6 +9,8 @@ public enum Demo {
 
     /// Serves until a signal; answers the exit code.
     public static func run() throws(Failure) -> Int32 {
+        // Before the backends' threads start: a signal that one of them took would end the process.
+        Server.holdSignals()
         var backends: [Backend] = []
         for name in backendNames {
             let port = try SampleBackend.start(name: name)

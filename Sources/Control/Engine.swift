@@ -4,7 +4,6 @@
 
 import Base
 import CLiburing
-import CLinux
 import Configuration
 import EmulatedKernel
 import Glibc

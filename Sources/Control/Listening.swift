@@ -1,7 +1,6 @@
 // Opens the sockets that listeners bind: one for each worker where the kernel can spread connections
 // (SO_REUSEPORT), else one for all. Also takes sockets that systemd hands over.
 
-import CLinux
 import Base
 import Configuration
 import Dataplane

@@ -30,7 +30,13 @@ public final class Server {
     private let reports: Int32
     private let signals: Int32
     private let startedAt = monotonicSeconds()
-    private var stopDeadline: Double?
+    /// While draining: when sessions are cut, when progress is reported next, and when workers that still
+    /// wait (for somebody to read their log) are left behind.
+    private var stopAt = Double.infinity
+    private var reportAt = Double.infinity
+    private var leaveAt = Double.infinity
+    private static let reportSeconds = 5.0
+    private static let patienceSeconds = 2.0
 
     /// Starts everything or nothing. When it returns, connections are served.
     public init(_ configuration: Configuration, options: ServerOptions) throws(Failure) {
@@ -65,7 +71,7 @@ public final class Server {
                 listening.unixPaths.forEach { unlink($0) }
                 return 1
             }
-            if threads.allSatisfy({ $0.currentState == .ended }) { break }
+            if threads.allSatisfy({ $0.currentState == .ended }) || monotonicSeconds() >= leaveAt { break }
             waitForSomething()
         }
         summarise()
@@ -75,13 +81,20 @@ public final class Server {
 
     // MARK: Starting
 
-    /// From here on signals come as bytes of a descriptor, in this thread and in those it starts.
-    private static func takeSignals() throws(Failure) -> Int32 {
+    /// Holds back the signals that a server answers to, in this thread and in those it starts from here on.
+    @discardableResult
+    static func holdSignals() -> sigset_t {
         signal(SIGPIPE, SIG_IGN)
         var set = sigset_t()
         sigemptyset(&set)
         for number in [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2] { sigaddset(&set, number) }
         pthread_sigmask(SIG_BLOCK, &set, nil)
+        return set
+    }
+
+    /// From here on signals come as bytes of a descriptor.
+    private static func takeSignals() throws(Failure) -> Int32 {
+        var set = holdSignals()
         let descriptor = weir_signalfd(&set)
         guard descriptor >= 0 else { throw Failure("cannot wait for signals: \(errorText(errno))") }
         return descriptor
@@ -178,9 +191,8 @@ public final class Server {
             pollfd(fd: signals, events: Int16(POLLIN), revents: 0),
             pollfd(fd: reports, events: Int16(POLLIN), revents: 0),
         ]
-        var timeout: Int32 = -1
-        if let stopDeadline { timeout = Int32(max(0, min(stopDeadline - monotonicSeconds(), 5)) * 1000) + 1 }
-        poll(&wanted, 2, timeout)
+        // A worker that ends reports; that the last session ended is looked for.
+        poll(&wanted, 2, shared.pointee.command == .run ? -1 : 200)
         var count: UInt64 = 0
         _ = read(reports, &count, 8)
         var info = signalfd_siginfo()
@@ -210,11 +222,10 @@ public final class Server {
     }
 
     private func drain() {
-        stopDeadline = monotonicSeconds() + Double(options.drainTimeoutSeconds)
-        events.write(.info, "draining") { record in
-            record.number("sessions", UInt64(max(shared.pointee.sessionCount, 0)))
-            record.number("timeout_s", UInt64(options.drainTimeoutSeconds))
-        }
+        let now = monotonicSeconds()
+        stopAt = now + Double(options.drainTimeoutSeconds)
+        reportAt = now + Self.reportSeconds
+        reportDrain(secondsLeft: Double(options.drainTimeoutSeconds))
         Systemd.notify("STOPPING=1\nSTATUS=draining")
         ask(.drain)
         // Nobody accepts on these any more.
@@ -228,7 +239,8 @@ public final class Server {
             record.number("sessions", UInt64(max(shared.pointee.sessionCount, 0)))
         }
         ask(.stop)
-        stopDeadline = nil
+        stopAt = .infinity
+        leaveAt = monotonicSeconds() + Self.patienceSeconds
     }
 
     private func ask(_ command: SharedState.Command) {
@@ -236,15 +248,23 @@ public final class Server {
         threads.forEach { $0.wake() }
     }
 
+    /// While draining: says how far it is, stops when the time is up, and notices when only a log that
+    /// nobody reads is left to wait for.
     private func checkDrain() {
-        guard let deadline = stopDeadline else { return }
-        if monotonicSeconds() >= deadline {
-            stop("the drain timeout")
-        } else if shared.pointee.sessionCount > 0 {
-            events.write(.info, "draining") { record in
-                record.number("sessions", UInt64(max(shared.pointee.sessionCount, 0)))
-                record.number("timeout_s", UInt64(max(deadline - monotonicSeconds(), 0)))
-            }
+        guard shared.pointee.command != .run else { return }
+        let now = monotonicSeconds()
+        if now >= stopAt { stop("the drain timeout") }
+        if shared.pointee.sessionCount == 0 { leaveAt = min(leaveAt, now + Self.patienceSeconds) }
+        if now >= reportAt, shared.pointee.command == .drain {
+            reportAt = now + Self.reportSeconds
+            reportDrain(secondsLeft: max(stopAt - now, 0))
+        }
+    }
+
+    private func reportDrain(secondsLeft: Double) {
+        events.write(.info, "draining") { record in
+            record.number("sessions", UInt64(max(shared.pointee.sessionCount, 0)))
+            record.number("timeout_s", UInt64(secondsLeft))
         }
     }
 
@@ -253,6 +273,7 @@ public final class Server {
             threads.reduce(0) { $0 + $1.counters.pointee[counter] }
         }
         events.write(.info, "stopped") { record in
+            record.number("accepted", total(.accepted))
             record.number("sessions", total(.finished))
             record.number("bytes_in", total(.bytesIn))
             record.number("bytes_out", total(.bytesOut))

@@ -2,7 +2,6 @@
 // (sd_listen_fds(3)) and that Weir is ready or stopping (sd_notify(3)). Both are small enough to need no
 // library.
 
-import CLinux
 import Base
 import Configuration
 import Glibc

@@ -25,14 +25,18 @@ enum PauseCause: UInt8 {
     case sessionLimit
     case outOfDescriptors
     case outOfMemory
+    case acceptFails
 
-    /// Errors that pass only when somebody gives something back. Everything else (a client that was gone
-    /// before it was accepted, a cancel) is no reason to wait.
+    /// nil for what is no reason to wait: a cancel, or a client that was gone before it was accepted
+    /// (accept(2) lists what a connection's own network errors look like).
     init?(acceptErrno code: Int32) {
         switch code {
+        case ECANCELED, EAGAIN, EINTR, ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET,
+            EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH:
+            return nil
         case EMFILE, ENFILE: self = .outOfDescriptors
         case ENOBUFS, ENOMEM: self = .outOfMemory
-        default: return nil
+        default: self = .acceptFails
         }
     }
 
@@ -45,6 +49,7 @@ enum PauseCause: UInt8 {
         case .sessionLimit: "the limit of sessions is reached"
         case .outOfDescriptors: "no file descriptors left: raise LimitNOFILE or lower limits.sessions"
         case .outOfMemory: "no memory left in the kernel"
+        case .acceptFails: "the kernel refuses to accept"
         }
     }
 }

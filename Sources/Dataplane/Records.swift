@@ -68,12 +68,16 @@ extension Worker {
     // MARK: Events
 
     mutating func reportPause(_ acceptor: Int, _ cause: PauseCause) {
-        guard let memory = beginEvent() else { return }
+        unreportedPauses += 1
+        guard now >= nextPauseReportAt, let memory = beginEvent() else { return }
+        nextPauseReportAt = now + 1_000_000_000
         var record = eventRecord(
             memory, level: cause == .sessionLimit ? "warning" : "error", event: "accept_paused")
         record.text("listener", snapshot.listener(acceptors[acceptor].socket.listener).pointee.name)
         record.word("cause", cause.text)
         record.number("sessions", UInt64(max(shared.pointee.sessionCount, 0)))
+        record.number("pauses", unreportedPauses)
+        unreportedPauses = 0
         eventLog.buffer.commit(bytes: record.finish())
     }
 

@@ -93,6 +93,9 @@ public struct Worker: ~Copyable {
     var wallClockOffset: UInt64
     var wallClockReadAt: UInt64
     var lastDropReportAt: UInt64 = 0
+    /// Accepting may pause thousands of times a second at a limit; it is reported once a second.
+    var nextPauseReportAt: UInt64 = 0
+    var unreportedPauses: UInt64 = 0
 
     /// A direction with this many buffers unsent stops reading; it resumes at `queueResumes`.
     static let queueLimit: UInt16 = 4

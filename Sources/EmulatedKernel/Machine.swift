@@ -138,8 +138,8 @@ struct Machine: ~Copyable {
             let number = link - 1
             let operation = operations[number]
             link = operation.pointee.nextOfDescriptor
-            // One that is ready has had its share of this turn.
-            if operation.pointee.queue == .ready { continue }
+            // One in a run list has had its share of this turn, or waits for nothing that has an event.
+            if operation.pointee.queue != .none { continue }
             switch operation.pointee.readiness {
             case .readable where events & Self.readableEvents != 0: retry(number)
             case .writable where events & Self.writableEvents != 0: retry(number)

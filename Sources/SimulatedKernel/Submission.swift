@@ -26,7 +26,8 @@ extension SimulatedKernel {
         case IORING_OP_ASYNC_CANCEL: submitCancel(entry)
         case IORING_OP_READ:
             guard object.kind == .event, object.index >= 0 else { return refuse(entry, "read") }
-            var operation = Operation(kind: .readEvent, token: entry.user_data, descriptor: entry.fd, object: 0)
+            var operation = Operation(
+                kind: .readEvent, token: entry.user_data, descriptor: entry.fd, object: 0)
             operation.address = entry.addr
             eventReader = add(operation)
             attempt(eventReader)
@@ -62,7 +63,9 @@ extension SimulatedKernel {
         if entry.msg_flags & UInt32(MSG_NOSIGNAL) == 0 { fail("a send that may raise SIGPIPE") }
         if entry.len == 0 { fail("a send of nothing") }
         if let place = buffers.find(entry.addr) {
-            if buffers.buffers[place].isInRing { fail("a send out of buffer \(place), which is the kernel's") }
+            if buffers.buffers[place].isInRing {
+                fail("a send out of buffer \(place), which is the kernel's")
+            }
             operation.buffer = Int32(place)
             buffers.sendBegins(place)
         } else {

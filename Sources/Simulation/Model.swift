@@ -86,7 +86,9 @@ extension World {
         }
         kernel.pair(client, backend)
         let (one, other) = (kernel.connection(client), kernel.connection(backend))
-        if one.pointee.role != .client || other.pointee.role != .backend { fail("a session mixes up its sides") }
+        if one.pointee.role != .client || other.pointee.role != .backend {
+            fail("a session mixes up its sides")
+        }
         let movedAt = max(one.pointee.movedAt, other.pointee.movedAt)
         facts[Int(client)].movedAt = movedAt
         facts[Int(client)].wasRelaying = true

@@ -20,27 +20,18 @@ public struct LogBuffer: ~Copyable {
     private var filled = 0
     private var writingOffset = 0
     private var writingCount = 0
-    /// The last byte that the sink took was within a record, whose rest was lost since or is still to come.
-    private var isWithinLine = false
+    /// True where the sink has the beginning of a line, and its rest is the first thing to be written.
+    private var isLineTorn = false
     /// True exactly while a write of the other half is in the kernel.
     public private(set) var isWriting = false
 
     public init(halfBytes: Int) {
         precondition(halfBytes >= Self.recordLimitBytes)
         self.halfBytes = halfBytes
-        // Before each half a line's end, which is written first where the sink was left within a line.
-        memory = PagedMemory.reserve(byteCount: 2 * (halfBytes + 1))
-        for half in 0..<2 {
-            memory.storeBytes(of: Self.lineEnd, toByteOffset: half * (halfBytes + 1), as: UInt8.self)
-        }
+        memory = PagedMemory.reserve(byteCount: 2 * halfBytes)
     }
 
-    deinit { PagedMemory.release(memory, byteCount: 2 * (halfBytes + 1)) }
-
-    private static let lineEnd = UInt8(ascii: "\n")
-
-    /// Where the records of a half begin.
-    private func start(ofHalf half: Int) -> Int { half * (halfBytes + 1) + 1 }
+    deinit { PagedMemory.release(memory, byteCount: 2 * halfBytes) }
 
     /// Room for one record of at most `recordLimitBytes`; nil (and counted) where there is none. Follow
     /// with `commit`.
@@ -49,7 +40,7 @@ public struct LogBuffer: ~Copyable {
             dropped += 1
             return nil
         }
-        return memory + start(ofHalf: fillingHalf) + filled
+        return memory + fillingHalf * halfBytes + filled
     }
 
     /// The record at `reserve`'s address has `bytes` bytes; 0 (did not fit) counts it as dropped.
@@ -59,18 +50,20 @@ public struct LogBuffer: ~Copyable {
         filled += bytes
     }
 
-    /// True where nothing is left to write.
-    public var isEmpty: Bool { !isWriting && filled == 0 && writingCount == 0 }
+    /// True where nothing is left to write, or only the rest of a line that the sink refused.
+    public var isEmpty: Bool { !isWriting && filled == 0 && (writingCount == 0 || isRefusedLine) }
+
+    private var isRefusedLine: Bool { isLineTorn && lastError != 0 }
 
     /// The next bytes to write, whole lines of at most `limitBytes` where one fits; nil while a write is
     /// in the kernel or there is nothing. The write counts as in the kernel from here on.
     public mutating func nextWrite(limitBytes: Int) -> UnsafeRawBufferPointer? {
-        if isWriting { return nil }
+        // The rest of a refused line is offered again with the next record, not in a spin.
+        if isWriting || (isRefusedLine && filled == 0) { return nil }
         if writingCount == 0 {
             if filled == 0 { return nil }
-            let lead = isWithinLine ? 1 : 0
-            writingOffset = start(ofHalf: fillingHalf) - lead
-            writingCount = filled + lead
+            writingOffset = fillingHalf * halfBytes
+            writingCount = filled
             fillingHalf = 1 - fillingHalf
             filled = 0
         }
@@ -78,7 +71,7 @@ public struct LogBuffer: ~Copyable {
         let rest = UnsafeRawBufferPointer(start: memory + writingOffset, count: writingCount)
         guard rest.count > limitBytes else { return rest }
         var end = limitBytes
-        while end > 0, rest[end - 1] != Self.lineEnd { end -= 1 }
+        while end > 0, rest[end - 1] != UInt8(ascii: "\n") { end -= 1 }
         return UnsafeRawBufferPointer(rebasing: rest[..<(end > 0 ? end : limitBytes)])
     }
 
@@ -88,39 +81,48 @@ public struct LogBuffer: ~Copyable {
         isWriting = false
         if result < 0 {
             lastError = -result
-            dropped += unwrittenRecords()
-            writingCount = 0
+            dropWhatWaits()
             return
         }
         lastError = 0
-        if result == 0 { return }
         writingOffset += Int(result)
         writingCount -= Int(result)
-        isWithinLine = memory.load(fromByteOffset: writingOffset - 1, as: UInt8.self) != Self.lineEnd
+        if result > 0 { isLineTorn = writingCount > 0 && !isLineEnd(writingOffset - 1) }
     }
 
-    /// Records of the half that is being written which are not out, one that is cut short included.
-    private func unwrittenRecords() -> UInt64 {
-        let first = max(writingOffset, start(ofHalf: 1 - fillingHalf))
-        let end = writingOffset + writingCount
-        return lines(from: first, count: max(end - first, 0))
+    private func isLineEnd(_ offset: Int) -> Bool {
+        memory.load(fromByteOffset: offset, as: UInt8.self) == UInt8(ascii: "\n")
     }
 
-    private func lines(from offset: Int, count: Int) -> UInt64 {
-        var lines: UInt64 = 0
-        for octet in UnsafeRawBufferPointer(start: memory + offset, count: count)
-        where octet == Self.lineEnd {
-            lines += 1
+    /// Loses what was being written. Where the sink has taken the beginning of a line (a disk that fills
+    /// up does), the rest of it is kept for when there is room again, so that no line runs into another;
+    /// what was recorded behind it cannot go out before it and is lost as well.
+    private mutating func dropWhatWaits() {
+        var kept = 0
+        if isLineTorn {
+            while kept < writingCount, !isLineEnd(writingOffset + kept) { kept += 1 }
+            kept = min(kept + 1, writingCount)
+            countLines(at: fillingHalf * halfBytes, count: filled)
+            filled = 0
         }
-        return lines
+        countLines(at: writingOffset + kept, count: writingCount - kept)
+        writingCount = kept
     }
 
     /// Nobody will write any more: what is left counts as lost.
     public mutating func abandon() {
         precondition(!isWriting)
-        dropped += unwrittenRecords() + lines(from: start(ofHalf: fillingHalf), count: filled)
+        countLines(at: writingOffset, count: writingCount)
+        countLines(at: fillingHalf * halfBytes, count: filled)
         writingCount = 0
         filled = 0
+    }
+
+    private mutating func countLines(at offset: Int, count: Int) {
+        for octet in UnsafeRawBufferPointer(start: memory + offset, count: count)
+        where octet == UInt8(ascii: "\n") {
+            dropped += 1
+        }
     }
 
     /// The sink was not ready: the same bytes are offered again.

@@ -27,9 +27,10 @@ struct Runner {
         }
         if let path = arguments.pinned, !runAll(readPinned(path)) { return 1 }
         if let fresh = arguments.fresh {
-            var random = RandomSource(seed: fresh.text.utf8.reduce(14_695_981_039_346_656_037) {
-                ($0 ^ UInt64($1)) &* 1_099_511_628_211
-            })
+            var random = RandomSource(
+                seed: fresh.text.utf8.reduce(14_695_981_039_346_656_037) {
+                    ($0 ^ UInt64($1)) &* 1_099_511_628_211
+                })
             if !runAll((0..<fresh.count).map { _ in random.next() >> 16 }) { return 1 }
         }
         let isDone = arguments.pinned != nil || arguments.fresh != nil

@@ -65,6 +65,32 @@ import Testing
         #expect(isEmpty)
     }
 
+    @Test func aLineThatWasTornByAFullDiskIsCompletedWhenThereIsRoomAgain() {
+        var buffer = LogBuffer(halfBytes: LogBuffer.recordLimitBytes * 2)
+        var written = ""
+        for number in 0..<3 { #expect(append("line \(number)", to: &buffer)) }
+        if let bytes = buffer.nextWrite(limitBytes: Int.max) {
+            written += String(decoding: bytes.prefix(10), as: UTF8.self)
+            buffer.completed(10)
+        }
+        #expect(buffer.nextWrite(limitBytes: Int.max) != nil)
+        buffer.completed(-ENOSPC)
+        #expect(buffer.takeDropped() == 1, "the last line; the torn one is kept")
+        #expect(buffer.nextWrite(limitBytes: Int.max) == nil, "nothing new, no spin")
+        let isEmpty = buffer.isEmpty
+        #expect(isEmpty, "the end does not wait for the disk")
+        #expect(append("lost", to: &buffer))
+        #expect(buffer.nextWrite(limitBytes: Int.max) != nil)
+        buffer.completed(-ENOSPC)
+        #expect(buffer.takeDropped() == 1)
+        #expect(append("after", to: &buffer))
+        while let bytes = buffer.nextWrite(limitBytes: Int.max) {
+            written += String(decoding: bytes, as: UTF8.self)
+            buffer.completed(Int32(bytes.count))
+        }
+        #expect(written == "line 0\nline 1\nafter\n")
+    }
+
     @Test func aPostponedWriteOffersTheSameBytes() {
         var buffer = LogBuffer(halfBytes: LogBuffer.recordLimitBytes * 2)
         #expect(append("again", to: &buffer))

@@ -1,0 +1,85 @@
+# Everything one does with Weir's source. `make help` lists the targets; nothing has to be installed before
+# but a Swift toolchain, git and make: targets fetch the Debian packages that they need.
+
+PREFIX = /usr/local
+sysconfdir = /etc
+bindir = $(PREFIX)/bin
+mandir = $(PREFIX)/share/man
+unitdir = $(PREFIX)/lib/systemd/system
+
+SWIFT = swift
+# Debian's own Python: python3-pytest belongs to it.
+PYTHON = /usr/bin/python3
+WEIR = .build/release/weir
+
+# C headers, and what the toolchain links with, for Weir itself.
+build_packages = binutils libc6-dev libstdc++-12-dev liburing-dev libyaml-dev pkg-config
+# What `weir demo` asks one to type.
+run_packages = curl
+# What the tests start, look into the program with, or are written in.
+test_packages = postgresql python3 python3-pytest redis-server redis-tools
+bench_packages = haproxy libnginx-mod-stream nginx python3 wrk
+
+.PHONY: help run build test test-epoll lint bench install uninstall clean \
+	packages run-packages test-packages bench-packages swift
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
+	while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+run: run-packages build ## build Weir and see it work: `weir demo`
+	@$(WEIR) demo
+
+build: packages swift ## build Weir, optimised, into .build/release
+	$(SWIFT) build -c release --static-swift-stdlib --product weir
+
+test: test-packages build ## run all tests: Swift's, then those against the built Weir
+	@WEIR=$(abspath $(WEIR)) SWIFT=$(SWIFT) $(PYTHON) Tests/run.py
+
+test-epoll: test-packages ## the same where io_uring is forbidden
+	@$(PYTHON) Tests/without_io_uring.py $(MAKE) --no-print-directory test
+
+lint: test-packages build ## check the format of the code and what the program is linked to
+	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
+	$(PYTHON) -m py_compile $$(find Tests -name '*.py')
+	@! ldd $(WEIR) | grep -E 'libswift|Foundation' || \
+		{ echo 'The program must not need the Swift runtime or Foundation at run time.'; exit 1; }
+	@! grep -rnE '/(home|root|Users)/' README.md docs configs || \
+		{ echo 'The documentation names a folder of one machine.'; exit 1; }
+
+bench: bench-packages build ## measure Weir side by side with HAProxy and nginx
+	WEIR=$(abspath $(WEIR)) $(PYTHON) Tests/Benchmarks/bench.py
+
+install: ## install program, man page, systemd unit, first configuration (PREFIX, DESTDIR)
+	@test -x $(WEIR) || { echo 'Run make build first (as yourself), then make install.'; exit 1; }
+	install -D -m 755 $(WEIR) $(DESTDIR)$(bindir)/weir
+	$(WEIR) --man > .build/weir.1
+	install -D -m 644 .build/weir.1 $(DESTDIR)$(mandir)/man1/weir.1
+	sed -e 's|/usr/local/bin|$(bindir)|g' -e 's|/etc/weir|$(sysconfdir)/weir|g' \
+		configs/weir.service > .build/weir.service
+	install -D -m 644 .build/weir.service $(DESTDIR)$(unitdir)/weir.service
+	test -e $(DESTDIR)$(sysconfdir)/weir/weir.yaml || \
+		install -D -m 644 configs/tcp.yaml $(DESTDIR)$(sysconfdir)/weir/weir.yaml
+
+uninstall: ## remove what install put there, but for the configuration
+	rm -f $(DESTDIR)$(bindir)/weir $(DESTDIR)$(mandir)/man1/weir.1 $(DESTDIR)$(unitdir)/weir.service
+
+clean: ## remove everything that was built
+	rm -rf .build
+	find Tests \( -name __pycache__ -o -name .pytest_cache \) -prune -exec rm -rf {} +
+
+packages:
+	@.ci/install-packages $(build_packages)
+
+run-packages:
+	@.ci/install-packages $(build_packages) $(run_packages)
+
+test-packages:
+	@.ci/install-packages $(build_packages) $(test_packages)
+
+bench-packages:
+	@.ci/install-packages $(build_packages) $(bench_packages)
+
+swift:
+	@command -v $(SWIFT) > /dev/null || \
+		{ echo 'No Swift toolchain found. Get Swift 6.2 or later: https://www.swift.org/install/linux/'; exit 1; }

@@ -1,0 +1,205 @@
+#!/usr/bin/python3
+"""Weir beside HAProxy and nginx on this machine: CPU time for each unit of work, idle memory, start.
+
+What is measured and how: docs/benchmarks.md. Timings never fail this command; wrong bytes, missing programs
+and a machine that is too small do.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+
+import candidates
+import document
+import idle
+import load
+import results as tables_of
+from processes import Addresses, BenchError, Child, Cores, Guard, io_uring_forbidden, raise_descriptor_limit, say
+from profiler import profile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+OTHER_CELLS = ("idle", "start")
+
+
+class Bench:
+    """What every cell needs: cores, addresses, the origin, and how long to measure."""
+
+    def __init__(self, options):
+        self.quick = options.quick
+        self.rounds = options.rounds or (1 if options.quick else 5)
+        self.seconds = options.seconds or (1 if options.quick else 4)
+        self.weir = os.path.abspath(options.weir)
+        candidates.require_programs(self.weir)
+        self.cores = Cores.take()
+        self.descriptors = raise_descriptor_limit()
+        self.addresses = Addresses()
+        self.bulk_body = random.Random(1).randbytes(candidates.BULK_BYTES)
+        self.warnings = []
+        self.failed = False
+        self.directory = tempfile.mkdtemp(prefix="weir-bench-")
+        Child.guard = Guard(self.directory)
+        self.origin = None
+
+    def warn(self, text):
+        if text not in self.warnings:
+            self.warnings.append(text)
+        say(f"  !! {text}")
+
+    def close(self):
+        Child.stop_all()
+        Child.guard.close()
+
+    def contestants(self, keys):
+        """Those of `keys` that relay right here: a host may forbid io_uring, a build may be broken."""
+        usable = []
+        for key in keys:
+            candidate = candidates.ALL[key]
+            if candidate.variant == "io_uring" and io_uring_forbidden():
+                self.warn(f"LEFT OUT {candidate.title}: this host forbids io_uring")
+                continue
+            problem = self.problem_with(candidate)
+            if problem is None:
+                usable.append(candidate)
+            else:
+                self.failed = True
+                self.warn(f"LEFT OUT {candidate.title}: {problem}")
+        return usable
+
+    def problem_with(self, candidate):
+        listen, origin = self.addresses.next()
+        try:
+            proxy = candidate.start(self, listen, origin)
+            try:
+                proxy.wait_until_listening(listen)
+                load.verify(self, candidate.title, listen)
+            finally:
+                proxy.stop()
+        except BenchError as error:
+            return str(error)
+        return None
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = [*load.CELLS, *OTHER_CELLS]
+    parser.add_argument("--weir", metavar="PATH", default=os.path.join(ROOT, ".build/release/weir"),
+                        help="the program to measure (default: .build/release/weir)")
+    parser.add_argument("--cells", metavar="NAMES", default=",".join(names),
+                        help=f"comma-separated, of {', '.join(names)} (default: all)")
+    parser.add_argument("--rounds", type=int, help="quiet rounds of each cell (default: 5)")
+    parser.add_argument("--seconds", type=int, help="length of one run (default: 4)")
+    parser.add_argument("--quick", action="store_true",
+                        help="does everything once, briefly: shows that it works, its figures mean nothing")
+    parser.add_argument("--json", metavar="FILE", help="write every run's figures there")
+    parser.add_argument("--write-docs", action="store_true", help="write docs/benchmarks.md")
+    parser.add_argument("--profile", metavar="CELL", choices=list(load.CELLS),
+                        help="instead of measuring, show where CPU time goes during one run of this cell")
+    parser.add_argument("--candidate", default="weir", choices=list(candidates.ALL), help="whom to profile (default: weir)")
+    options = parser.parse_args()
+    options.cells = options.cells.split(",")
+    for name in options.cells:
+        if name not in names:
+            parser.error(f"no cell `{name}`; there are {', '.join(names)}")
+    if any(value is not None and value < 1 for value in (options.rounds, options.seconds)):
+        parser.error("--rounds and --seconds are at least 1")
+    if options.quick and options.write_docs:
+        parser.error("the figures of --quick mean nothing; they do not belong into the docs")
+    return options
+
+
+def run_idle(bench):
+    wanted = 300 if bench.quick else 3000
+    # Both ends of every session are descriptors of the proxy, and of this script.
+    sessions = min(wanted, (bench.descriptors - 500) // 2)
+    if sessions < wanted:
+        bench.warn(f"idle: {sessions} sessions instead of {wanted}: the descriptor limit is {bench.descriptors}")
+    contestants = bench.contestants(tables_of.IDLE_CONTESTANTS)
+    rounds = []
+    for number in range(min(bench.rounds, 3)):
+        found = {}
+        for candidate in contestants:
+            try:
+                found[candidate.key] = idle.memory_run(bench, candidate, sessions)
+            except (BenchError, OSError) as error:
+                bench.warn(f"DISCARDED a run of {candidate.title}, idle: {error}")
+        rounds.append(found)
+        say(f"  idle, round {number + 1}: " + "  ".join(f"{key} {run['figure']:.0f}" for key, run in found.items()))
+    return rounds, sessions
+
+
+def run_start(bench):
+    starts = {}
+    for candidate in bench.contestants(("weir", "weir-epoll")):
+        times = starts[candidate.key] = []
+        for _ in range(3 if bench.quick else 10):
+            try:
+                times.append(idle.start_run(bench, candidate))
+            except BenchError as error:
+                bench.warn(f"DISCARDED a run of {candidate.title}, start: {error}")
+        say(f"  start, {candidate.key}: " + " ".join(f"{milliseconds:.1f}" for milliseconds in times) + " ms")
+    return starts
+
+
+def run(bench, options):
+    results = {"load": {}, "idle": [], "start": {}, "sessions": 0}
+    for key in options.cells:
+        say(f"{key}:")
+        if key == "idle":
+            results["idle"], results["sessions"] = run_idle(bench)
+        elif key == "start":
+            results["start"] = run_start(bench)
+        else:
+            cell = load.CELLS[key]
+            results["load"][key] = load.run_rounds(bench, cell, bench.contestants(cell.contestants))
+        # After each cell, so that a run that is broken off leaves what it has.
+        save(bench, options, results)
+    return results
+
+
+def save(bench, options, results):
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump({"facts": dict(document.facts(bench)), "warnings": bench.warnings, **results}, file, indent=1)
+
+
+def report(bench, options, results):
+    print("\n" + "\n\n".join([*tables_of.tables(results), tables_of.target_table(results)]))
+    if bench.warnings:
+        print("\nnoted:\n" + "\n".join(f"- {text}" for text in bench.warnings))
+    if bench.quick:
+        print("\nThis was a quick run: it shows that everything works; its figures mean nothing.")
+    if options.write_docs:
+        path = os.path.join(ROOT, "docs/benchmarks.md")
+        document.write(bench, results, path)
+        say(f"wrote {os.path.relpath(path)}")
+
+
+def main():
+    options = arguments()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(130))
+    bench = Bench(options)
+    with contextlib.closing(bench):
+        bench.origin = candidates.start_origin(bench)
+        if options.profile:
+            build = os.path.join(ROOT, ".build")
+            os.makedirs(build, exist_ok=True)
+            data_path = os.path.join(build, f"profile-{options.profile}-{options.candidate}.data")
+            profile(bench, load.CELLS[options.profile], candidates.ALL[options.candidate], data_path)
+        else:
+            report(bench, options, run(bench, options))
+    return 1 if bench.failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except BenchError as error:
+        sys.exit(f"bench: {error}")
+    except (KeyboardInterrupt, BrokenPipeError):
+        sys.exit(130)

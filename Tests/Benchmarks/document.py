@@ -1,0 +1,139 @@
+"""Writes docs/benchmarks.md out of one run: the tables, what they were taken on, how, and with which peers."""
+
+import os
+import platform
+import re
+import subprocess
+
+import candidates
+import results as tables_of
+from load import ATTEMPTS, FOREIGN_LIMIT, WAIT_LIMIT
+
+METHOD = f"""\
+Requests per second say little where load generator, origin and proxy share a machine. What is measured is **the
+CPU time that a proxy uses for a unit of work**: the time that the scheduler accounted to all of its tasks (user
+and system, kernel threads that work for it included), divided by the requests, connections or MiB that `wrk`
+counted. The figure comes from the process CPU clock, which is the sum of `/proc/PID/task/*/schedstat` with ended
+tasks included, and is cross-checked with `/proc/PID/stat`; the user/system split is from the latter, whose clock
+tick makes it coarse.
+
+- Each proxy has one worker, pinned to one core that it has for itself. `wrk` (one thread) and the origin (nginx:
+  a 128-byte body from memory, a 1 MiB static file; kept connections) are pinned to the other.
+- The candidates run in turns, every one once in a round, a different one first each time. A ratio is taken
+  within a round; the table shows the median of the rounds, with the smallest and the largest.
+- Before each run the bytes of both responses are compared through the proxy. A run in which `wrk` saw any error
+  is discarded and reported.
+- A run is taken again, up to {ATTEMPTS} times, when other processes used more than {FOREIGN_LIMIT:.0%} of a core or the proxy had
+  to wait for its core for more than {WAIT_LIMIT:.0%} of the run, and rounds that stayed disturbed are replaced, as long
+  as that at most doubles the work. What stayed disturbed after that is marked.
+- Each run has loopback addresses of its own, so that connections in TIME_WAIT do not hinder the next.
+- Idle memory is the growth of the proportional set size (PSS) by the open sessions. Kernel memory of the
+  sockets is not in it; it is the same for all.
+- Start is from spawning the process to the first connect that succeeds.
+
+Timings never fail the command: whether a target holds is printed, not enforced.
+"""
+
+
+def first_line(*command):
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except OSError:
+        return "unknown"
+    return ((ran.stdout or ran.stderr).strip().splitlines() or ["unknown"])[0]
+
+
+def package_version(*names):
+    for name in names:
+        version = first_line("dpkg-query", "-W", "-f", "${Version}", name)
+        if re.match(r"\d", version):
+            return version
+    return "unknown"
+
+
+def processor():
+    with open("/proc/cpuinfo") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def sysctl(name):
+    try:
+        with open("/proc/sys/" + name) as file:
+            return file.read().strip()
+    except OSError:
+        return "unknown"
+
+
+def facts(bench):
+    """What the figures were taken on. Nothing that names a machine or a day."""
+    return [
+        ("kernel", re.sub(r"[-+].*", "", platform.release())),
+        ("processor", f"{processor()}, {os.cpu_count()} cores"),
+        ("network", f"loopback, congestion control {sysctl('net/ipv4/tcp_congestion_control')}"),
+        ("Weir", first_line(bench.weir, "--version").removeprefix("weir ")),
+        ("HAProxy", re.sub(r"^HAProxy version (\S+).*", r"\1", first_line("haproxy", "-v"))),
+        ("nginx", first_line("nginx", "-v").rpartition("/")[2]),
+        ("wrk", package_version("wrk")),
+        ("liburing", package_version("liburing2", "liburing-dev")),
+    ]
+
+
+def configurations():
+    parts = []
+    listen, origin = ("127.0.1.1", 20001), ("127.0.2.1", 20002)
+    for candidate in candidates.ALL.values():
+        text = candidate.configuration(listen, origin, "/tmp/weir-bench")
+        parts.append(f"{candidate.title}:\n\n```\n{text}```")
+    text = candidates.ORIGIN.format(
+        user=candidates.user_line(), directory="/tmp/weir-bench", listens="        listen 127.0.2.1:20002 backlog=4096;",
+        small=candidates.SMALL_BODY.decode(),
+    )
+    parts.append(f"The origin:\n\n```\n{text}```")
+    return "\n\n".join(parts)
+
+
+def render(bench, results):
+    environment = "\n".join(f"- {name}: {value}" for name, value in facts(bench))
+    warnings = ""
+    if bench.warnings:
+        warnings = "\nNoted during the run:\n\n" + "\n".join(f"- {text.splitlines()[0]}" for text in bench.warnings) + "\n"
+    return f"""\
+# Benchmarks
+
+<!-- Written by `make bench`; run it again instead of editing. -->
+
+Weir beside Debian's HAProxy and nginx (stream), in turns in one run. Lower is better everywhere.
+
+{tables_of.target_table(results).removeprefix('**targets**').strip()}
+
+{(chr(10) * 2).join(tables_of.tables(results))}
+{warnings}
+## Taken on
+
+{environment}
+
+## How to run it
+
+    make bench
+
+It installs what is missing ({candidates.DEBIAN_PACKAGES.replace(' ', ', ')}), takes some minutes on an otherwise idle
+machine with at least two cores, prints these tables and writes this file. After a build,
+`Tests/Benchmarks/bench.py --help` shows how to run single cells, more rounds, and the profile of one cell.
+
+## How it is measured
+
+{METHOD}
+## Configurations
+
+Addresses and ports change from run to run; the rest is as used.
+
+{configurations()}
+"""
+
+
+def write(bench, results, path):
+    with open(path, "w") as file:
+        file.write(render(bench, results))

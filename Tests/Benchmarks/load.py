@@ -1,0 +1,254 @@
+"""The cells that wrk drives: CPU time of a proxy for each request, connection or MiB."""
+
+import os
+import re
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+
+import candidates
+from processes import BenchError, busy_seconds, own_seconds, say, wait_for_time_wait
+
+MEBIBYTE = 1 << 20
+
+# A run is taken again where others used this much of the two cores, or where the proxy was ready to run
+# but waited this long for its core; both as a share of the run.
+FOREIGN_LIMIT = 0.12
+WAIT_LIMIT = 0.04
+ATTEMPTS = 4
+
+# wrk prints rounded figures; its hook has the exact ones.
+WRK_REPORT = """\
+done = function(summary, latency, requests)
+   local e = summary.errors
+   io.write(string.format("RESULT %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f\\n",
+      summary.duration, summary.requests, summary.bytes, e.connect, e.read, e.write, e.status, e.timeout,
+      latency:percentile(99), latency.max))
+end
+"""
+
+
+@dataclass
+class Cell:
+    key: str
+    title: str
+    unit: str
+    path: str
+    connections: int
+    contestants: tuple
+    header: str = ""
+
+    def units(self, report):
+        return report["bytes"] / MEBIBYTE if self.unit == "MiB" else report["requests"]
+
+
+CELLS = {
+    cell.key: cell
+    for cell in (
+        Cell("small", "small, kept: 128-byte responses, 64 kept connections", "request", "/small", 64,
+             ("weir", "haproxy", "nginx", "weir-epoll")),
+        Cell("bulk", "bulk: 1 MiB responses, 16 kept connections", "MiB", "/bulk", 16,
+             ("weir", "haproxy-splice", "haproxy", "nginx", "weir-epoll")),
+        Cell("fresh", "fresh: a new connection for each 128-byte response, 64 at a time", "connection", "/small", 64,
+             ("weir", "haproxy", "nginx", "weir-epoll"), header="Connection: close"),
+    )
+}
+
+
+class WrongBytes(BenchError):
+    """The one result that fails the command."""
+
+
+def fetch(address, path):
+    """The body of one HTTP response, the connection closed after it by the origin."""
+    with socket.create_connection(address, timeout=5) as connection:
+        request = f"GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n"
+        connection.sendall(request.encode())
+        pieces = []
+        while piece := connection.recv(1 << 18):
+            pieces.append(piece)
+    head, _, body = b"".join(pieces).partition(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/1.1 200 "):
+        raise BenchError(f"{path} through {address}: unexpected response {head[:100]!r}")
+    return body
+
+
+def verify(bench, name, address):
+    """Bytes through the proxy must be those of the origin, or its figures mean nothing."""
+    for path, expected in (("/small", candidates.SMALL_BODY), ("/bulk", bench.bulk_body)):
+        for _ in range(3):
+            try:
+                body = fetch(address, path)
+            except OSError as error:
+                raise BenchError(f"{name}: {path}: {error}") from error
+            if body != expected:
+                differs = next((i for i, (a, b) in enumerate(zip(body, expected)) if a != b), "none")
+                raise WrongBytes(
+                    f"{name} relays WRONG BYTES for {path}: {len(body)} of {len(expected)} bytes,"
+                    f" first difference at {differs}"
+                )
+
+
+def drive(bench, cell, address, seconds):
+    """Runs wrk once and returns what it counted."""
+    script = os.path.join(bench.directory, "report.lua")
+    with open(script, "w") as file:
+        file.write(WRK_REPORT)
+    command = ["wrk", "-t1", f"-c{cell.connections}", f"-d{seconds}s"]
+    command += ["--timeout", "5s", "-s", script] + (["-H", cell.header] if cell.header else [])
+    command.append(f"http://{candidates.text_of(address)}{cell.path}")
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30)
+    except subprocess.TimeoutExpired as error:
+        raise BenchError("wrk did not end") from error
+    found = re.search(r"^RESULT (.*)$", ran.stdout, re.MULTILINE)
+    if not found:
+        raise BenchError(f"wrk failed: {ran.stdout[-300:]}{ran.stderr[-300:]}")
+    names = ("microseconds", "requests", "bytes", "connect", "read", "write", "status", "timeout", "p99", "max")
+    report = dict(zip(names, map(int, found.group(1).split())))
+    errors = {name: report[name] for name in ("connect", "read", "write", "status", "timeout") if report[name]}
+    if errors or not report["requests"]:
+        raise BenchError(f"wrk saw errors: {errors}, {report['requests']} requests")
+    return report
+
+
+def measure(bench, cell, candidate, seconds):
+    """One run: start, verify, load, stop. Raises BenchError where the run is worth nothing."""
+    if cell.header:
+        wait_for_time_wait()
+    listen, origin = bench.addresses.next()
+    proxy = candidate.start(bench, listen, origin)
+    try:
+        proxy.wait_until_listening(listen)
+        verify(bench, candidate.title, listen)
+        began, busy, own = time.monotonic(), busy_seconds(bench.cores), own_seconds()
+        proxy_before, origin_before = proxy.usage(), bench.origin.usage()
+        report = drive(bench, cell, listen, seconds)
+        proxy_after, origin_after = proxy.usage(), bench.origin.usage()
+        elapsed = time.monotonic() - began
+        busy, own = busy_seconds(bench.cores) - busy, own_seconds() - own
+    finally:
+        status = proxy.stop()
+    if proxy_before.processes != proxy_after.processes:
+        raise BenchError(f"{candidate.title}: a process ended or began during the run:\n{proxy.log()[-2000:]}")
+    if status is None:
+        bench.warn(f"{candidate.title}, {cell.key}: did not end within 3 s of SIGTERM")
+    elif status != 0 and candidate.kind == "weir":
+        bench.warn(f"{candidate.title}, {cell.key}: exit status {status}: {proxy.log()[-500:]}")
+    used, origin_used = proxy_after - proxy_before, origin_after - origin_before
+    foreign = busy - own - (used.nanoseconds + origin_used.nanoseconds) / 1e9
+    return figures(bench, cell, candidate, report, used, elapsed, foreign)
+
+
+def figures(bench, cell, candidate, report, used, elapsed, foreign):
+    units = cell.units(report)
+    microseconds = used.nanoseconds / 1000 / units
+    ticks = max(used.user_ticks + used.system_ticks, 1)
+    from_stat = ticks * 1e6 / os.sysconf("SC_CLK_TCK") / units
+    run = {
+        "figure": microseconds,
+        "user": microseconds * used.user_ticks / ticks,
+        "system": microseconds * used.system_ticks / ticks,
+        "from_stat": from_stat,
+        "from_schedstat": used.schedstat_nanoseconds / 1000 / units,
+        "units_per_second": units * 1e6 / report["microseconds"],
+        "core_share": used.nanoseconds / 1e9 / elapsed,
+        "p99_us": report["p99"],
+        "max_us": report["max"],
+        "foreign": foreign / elapsed,
+        "waited": used.wait_nanoseconds / 1e9 / elapsed,
+    }
+    if abs(from_stat - microseconds) > 0.03 * microseconds + 3e4 / units:
+        bench.warn(
+            f"{candidate.title}, {cell.key}: the scheduler says {microseconds:.2f} us/{cell.unit},"
+            f" /proc/PID/stat {from_stat:.2f}"
+        )
+    if report["max"] > 1_000_000:
+        bench.warn(f"{candidate.title}, {cell.key}: a response took {report['max'] / 1e6:.1f} s")
+    return run
+
+
+def disturbance(run):
+    return run["foreign"] + run["waited"]
+
+
+def quiet(run):
+    return run["foreign"] <= FOREIGN_LIMIT and run["waited"] <= WAIT_LIMIT
+
+
+class Patience:
+    """Runs that may be taken on top of the planned ones, so that a busy machine at most doubles the time."""
+
+    def __init__(self, runs):
+        self.left = runs
+
+    def spend(self, runs=1):
+        """True, and fewer left, where there are that many."""
+        if self.left < runs:
+            return False
+        self.left -= runs
+        return True
+
+
+def wait_for_quiet(bench, within_seconds=6):
+    """Gives others on the machine a moment to finish: cheaper than a run that has to be thrown away."""
+    deadline = time.monotonic() + within_seconds
+    while not bench.quick and time.monotonic() < deadline:
+        busy, began = busy_seconds(bench.cores), time.monotonic()
+        time.sleep(0.3)
+        if busy_seconds(bench.cores) - busy < FOREIGN_LIMIT * (time.monotonic() - began):
+            return
+
+
+def measure_patiently(bench, cell, candidate, patience):
+    """Takes a run again while it fails or others disturb it. Returns the quietest, None where all failed."""
+    best = None
+    for attempt in range(ATTEMPTS):
+        if attempt and not patience.spend():
+            break
+        wait_for_quiet(bench)
+        try:
+            run = measure(bench, cell, candidate, bench.seconds)
+        except BenchError as error:
+            bench.failed |= isinstance(error, WrongBytes)
+            bench.warn(f"DISCARDED a run of {candidate.title}, {cell.key}: {error}")
+            continue
+        if best is None or disturbance(run) < disturbance(best):
+            best = run
+        if quiet(best) or bench.quick:
+            break
+        say(f"    {candidate.title}: others used {run['foreign']:.0%} of a core,"
+            f" the proxy waited {run['waited']:.0%} of the run")
+    if best:
+        best["quiet"] = quiet(best)
+    return best
+
+
+def run_rounds(bench, cell, contestants):
+    """The candidates in turns, until enough rounds were quiet or patience ends.
+
+    Returns a list of rounds, each from candidate key to run.
+    """
+    rounds = []
+    patience = Patience(bench.rounds * len(contestants))
+    while contestants and (len(rounds) < bench.rounds or wants_another(bench, rounds, patience, len(contestants))):
+        # Another one begins in each round, so that nobody always follows the same one.
+        shift = len(rounds) % len(contestants)
+        found = {}
+        for candidate in contestants[shift:] + contestants[:shift]:
+            run = measure_patiently(bench, cell, candidate, patience)
+            if run:
+                found[candidate.key] = run
+        rounds.append(found)
+        shown = "  ".join(f"{key} {run['figure']:.2f}" for key, run in sorted(found.items()))
+        say(f"  {cell.key}, round {len(rounds)}: {shown}{'' if is_quiet_round(found) else '  (disturbed)'}")
+    return rounds
+
+
+def wants_another(bench, rounds, patience, runs):
+    return not bench.quick and sum(map(is_quiet_round, rounds)) < bench.rounds and patience.spend(runs)
+
+
+def is_quiet_round(found):
+    return bool(found) and all(run["quiet"] for run in found.values())

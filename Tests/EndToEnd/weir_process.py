@@ -1,0 +1,207 @@
+"""One running Weir: its configuration, its logs, its descriptors and memory, and the books that must
+balance when it stops."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from addresses import abstract_name, open_socket
+from deadlines import PATIENCE_SECONDS, wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+BINARY = str(Path(os.environ.get("WEIR", ROOT / ".build/release/weir")).resolve())
+
+
+def json_lines(path):
+    """The complete lines of a log; each must be a JSON object."""
+    if not os.path.isfile(path):
+        return []
+    data = Path(path).read_bytes()
+    return [json.loads(line) for line in data[: data.rfind(b"\n") + 1].splitlines()]
+
+
+class Weir:
+    """`configuration` is a dictionary (JSON is YAML). Unless it says otherwise, both logs go to files in
+    `folder`. The constructor returns when Weir serves."""
+
+    def __init__(
+        self, folder, configuration, arguments=(), environment=None, prefix=(), stdout=None, pass_fds=()
+    ):
+        self.folder = Path(folder)
+        self.configuration = configuration
+        logs = configuration.setdefault("logs", {})
+        logs.setdefault("access", str(self.folder / "access.log"))
+        logs.setdefault("events", str(self.folder / "events.log"))
+        self.access_path, self.events_path = logs["access"], logs["events"]
+        self.configuration_path = self.folder / "weir.yaml"
+        self.configuration_path.write_text(json.dumps(configuration, indent=1))
+        self.error_path = self.folder / "stderr"
+        self.is_stopped = False
+        self.sockets = []
+        self._notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        name = abstract_name()
+        self._notifications.bind("\0" + name)
+        variables = dict(os.environ, NOTIFY_SOCKET="@" + name)
+        variables.update(environment or {})
+        command = [*prefix, BINARY, "run", "-c", str(self.configuration_path), *arguments]
+        self.started_at = time.monotonic()
+        with open(self.error_path, "wb") as errors:
+            self.process = subprocess.Popen(
+                command, env=variables, stdout=stdout or subprocess.DEVNULL, stderr=errors,
+                stdin=subprocess.DEVNULL, pass_fds=pass_fds)
+        try:
+            assert b"READY=1" in self.notification().splitlines()
+        except BaseException:
+            self.kill()
+            raise
+
+    # -- While it runs
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def notification(self, seconds=PATIENCE_SECONDS):
+        """What it tells the service manager next (sd_notify(3))."""
+        self._notifications.settimeout(0.05)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                return self._notifications.recv(4096)
+            except TimeoutError:
+                assert self.process.poll() is None, f"Weir ended: {self.error_path.read_text()}"
+        raise AssertionError("Weir does not notify")
+
+    def connect(self, listener=None, source=None, receive_buffer=None):
+        """A client of a listener (the first one where none is named)."""
+        listeners = self.configuration["listeners"]
+        bind = listeners[listener or next(iter(listeners))]["bind"]
+        return self.connect_to(bind if isinstance(bind, str) else bind[0], source, receive_buffer)
+
+    def connect_to(self, text, source=None, receive_buffer=None):
+        if text.startswith("unix:"):
+            address = text[len("unix:"):]
+        else:
+            host, _, port = text.rpartition(":")
+            address = (host.strip("[]"), int(port))
+        client = self.keep(open_socket(address))
+        if receive_buffer:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source:
+            client.bind((source, 0))
+        client.connect(address)
+        return client
+
+    def keep(self, sock):
+        """Closes a socket when the test is over, before Weir is asked to stop."""
+        self.sockets.append(sock)
+        return sock
+
+    def pair(self, backend, **options):
+        """A client, and the connection that the listening socket `backend` gets for it."""
+        client = self.connect(**options)
+        server, _ = backend.accept()
+        return client, self.keep(server)
+
+    def events(self, name=None):
+        return [event for event in json_lines(self.events_path) if name in (None, event["event"])]
+
+    def wait_for_event(self, name, count=1):
+        """The newest event of that name, when there are `count`."""
+        return wait_until(lambda: self.events(name)[count - 1:], f"event {name}")[-1]
+
+    def sessions(self):
+        """The access records so far."""
+        return json_lines(self.access_path)
+
+    def wait_for_sessions(self, count):
+        """The access records, when `count` sessions have ended."""
+        return wait_until(lambda: (s := self.sessions())[count - 1:] and s, f"{count} access records")
+
+    def wait_for_session(self):
+        """The record of the only session."""
+        (session,) = self.wait_for_sessions(1)
+        return session
+
+    def descriptor_count(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def socket_count(self):
+        folder = f"/proc/{self.pid}/fd"
+        count = 0
+        for name in os.listdir(folder):
+            try:
+                count += os.readlink(f"{folder}/{name}").startswith("socket:")
+            except FileNotFoundError:
+                pass
+        return count
+
+    def memory_bytes(self, field="Pss"):
+        """Of /proc/PID/smaps_rollup."""
+        text = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
+        return int(re.search(rf"^{field}:\s+(\d+) kB", text, re.M)[1]) * 1024
+
+    def cpu_seconds(self):
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    # -- The end
+
+    def stop(self, seconds=PATIENCE_SECONDS):
+        """Ends whatever the test left open, drains, and looks at the books."""
+        for sock in self.sockets:
+            sock.close()
+        self.signal(signal.SIGTERM)
+        return self.wait_for_end(seconds)
+
+    def wait_for_end(self, seconds=PATIENCE_SECONDS):
+        """Waits for a stop that was asked for. Answers the `stopped` event."""
+        code = self.process.wait(seconds)
+        self.is_stopped = True
+        assert code == 0, f"exit code {code}: {self.error_path.read_text()}"
+        assert self.error_path.read_text() == ""
+        return self.check_books()
+
+    def check_books(self):
+        """Accepted = finished; finished = the sum over the reasons = the records written or dropped."""
+        assert self.events("worker_failed") == []
+        if not os.path.isfile(self.events_path):
+            return None
+        (stopped,) = self.events("stopped")
+        assert stopped["accepted"] == stopped["sessions"]
+        assert stopped["sessions"] == sum(stopped["reasons"].values())
+        if os.path.isfile(self.access_path) and "sample" not in self.configuration["logs"]:
+            sessions = self.sessions()
+            assert Path(self.access_path).read_bytes()[-1:] in (b"", b"\n")
+            if self.configuration["logs"].get("format") != "text" and self.owns_access_log:
+                dropped = stopped["log_records_dropped"]
+                assert stopped["sessions"] - len(sessions) in range(0, dropped + 1)
+                if dropped == 0:
+                    assert stopped["bytes_in"] == sum(s["bytes_in"] for s in sessions)
+                    assert stopped["bytes_out"] == sum(s["bytes_out"] for s in sessions)
+        return stopped
+
+    #: False once the log was rotated away: then the test counts.
+    owns_access_log = True
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.is_stopped = True
+        for sock in [*self.sockets, self._notifications]:
+            sock.close()
+
+
+def run_weir(*arguments, **options):
+    """A command that ends by itself."""
+    return subprocess.run(
+        [BINARY, *arguments], capture_output=True, text=True, timeout=PATIENCE_SECONDS, **options)

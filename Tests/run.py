@@ -1,0 +1,60 @@
+#!/usr/bin/python3
+"""Runs all tests, what `make test` does after building: Swift's, then those in Python against the built
+program (WEIR). The last line sums all. Fails if a test failed, if a run broke off, or if one ran no test."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import xml.etree.ElementTree
+
+PROJECT = pathlib.Path(__file__).resolve().parent.parent
+RESULTS = PROJECT / ".build" / "test-results"
+
+
+def swift():
+    command = [os.environ.get("SWIFT", "swift"), "test", "--disable-xctest"]
+    report = RESULTS / "Swift.xml"
+    return subprocess.call(command + ["--xunit-output", str(report)], cwd=PROJECT), report
+
+
+def python(folder):
+    # A run for each folder: each has its own settings.
+    report = RESULTS / f"{folder.name}.xml"
+    command = [sys.executable, "-m", "pytest", "-ra", f"--junitxml={report}", str(folder.relative_to(PROJECT))]
+    return subprocess.call(command, cwd=PROJECT), report
+
+
+def totals(status, report):
+    """(passed, failed, skipped) of one run; a run that ended badly has at least one failure."""
+    passed = failed = skipped = 0
+    if report.exists():
+        for suite in xml.etree.ElementTree.parse(report).getroot().iter("testsuite"):
+            bad = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+            left_out = int(suite.get("skipped", 0))
+            passed += int(suite.get("tests", 0)) - bad - left_out
+            failed += bad
+            skipped += left_out
+    if status != 0 and failed == 0:
+        failed = 1
+    return passed, failed, skipped
+
+
+def main():
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for old in RESULTS.glob("*.xml"):
+        old.unlink()
+    runs = [("Swift", *totals(*swift()))]
+    for folder in sorted({file.parent for file in (PROJECT / "Tests").rglob("test_*.py")}):
+        runs.append((folder.name, *totals(*python(folder))))
+    print()
+    for name, passed, failed, skipped in runs:
+        print(f"{name} tests: {passed} passed, {failed} failed, {skipped} skipped")
+    passed = sum(run[1] for run in runs)
+    failed = sum(run[2] for run in runs)
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 0 if failed == 0 and all(run[1] for run in runs) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
