@@ -4,36 +4,40 @@
 
 /// Elements by index; those beyond what was ever written are all zero bytes. Growing moves the elements: no
 /// pointer is kept across a call that may grow.
-package struct PagedTable<Element: BitwiseCopyable>: ~Copyable {
-    package private(set) var capacity: Int
-    private var elements: UnsafeMutablePointer<Element>
+public struct PagedTable<Element: BitwiseCopyable>: ~Copyable {
+    @usableFromInline var slots: Int
+    @usableFromInline var elements: UnsafeMutablePointer<Element>
 
-    package init(capacity: Int) {
-        self.capacity = capacity
+    /// How many elements there is room for.
+    @inlinable
+    public var capacity: Int { slots }
+
+    public init(capacity: Int) {
+        slots = capacity
         elements = PagedMemory.reserve(Element.self, count: capacity)
     }
 
     deinit {
-        PagedMemory.release(elements, byteCount: capacity * MemoryLayout<Element>.stride)
+        PagedMemory.release(elements, byteCount: slots * MemoryLayout<Element>.stride)
     }
 
     /// The element in place, until the table grows.
-    @inline(__always)
-    package subscript(index: Int) -> UnsafeMutablePointer<Element> {
-        precondition(index >= 0 && index < capacity)
+    @inlinable
+    public subscript(index: Int) -> UnsafeMutablePointer<Element> {
+        precondition(index >= 0 && index < slots)
         return elements + index
     }
 
     /// Doubles until `index` is inside.
-    @inline(never)
-    package mutating func grow(toHold index: Int) {
-        var wanted = capacity
+    @inlinable
+    public mutating func grow(toHold index: Int) {
+        var wanted = slots
         while wanted <= index { wanted *= 2 }
-        if wanted == capacity { return }
+        if wanted == slots { return }
         let larger = PagedMemory.reserve(Element.self, count: wanted)
-        larger.update(from: elements, count: capacity)
-        PagedMemory.release(elements, byteCount: capacity * MemoryLayout<Element>.stride)
+        larger.update(from: elements, count: slots)
+        PagedMemory.release(elements, byteCount: slots * MemoryLayout<Element>.stride)
         elements = larger
-        capacity = wanted
+        slots = wanted
     }
 }

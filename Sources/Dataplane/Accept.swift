@@ -119,6 +119,7 @@ extension Worker {
             reportPause(index, cause)
         }
         acceptors[index].isPaused = true
+        if mutant(.acceptNotRearmed), cause != .sessionLimit { return }
         timers.set(timer(ofAcceptor: index), deadline: now + cause.retryNanoseconds)
     }
 

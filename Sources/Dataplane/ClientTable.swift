@@ -64,6 +64,15 @@ struct ClientTable: ~Copyable, Sendable {
         }
     }
 
+    /// All sessions counted now; for tests and the simulator.
+    var total: Int {
+        var sum = 0
+        for place in 0..<Int(bucketMask + 1) * Self.bucketWords {
+            sum += Int(words[place].load(ordering: .relaxed) & 0xFFFF)
+        }
+        return sum
+    }
+
     /// Takes back one session from `acquire`.
     func release(place: Int) {
         let before = words[place].wrappingSubtract(1, ordering: .relaxed).oldValue

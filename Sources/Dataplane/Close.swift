@@ -11,7 +11,9 @@ extension Worker {
     mutating func finishReset(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ reason: Reason) {
         // SO_LINGER with zero seconds makes close(2) send RST and drop what is unsent (socket(7)).
         reset(session.pointee.clientDescriptor)
-        if session.pointee.backendDescriptor >= 0 { reset(session.pointee.backendDescriptor) }
+        if session.pointee.backendDescriptor >= 0, !mutant(.resetNotPassedOn) {
+            reset(session.pointee.backendDescriptor)
+        }
         finish(slot, session, reason)
     }
 
@@ -31,7 +33,8 @@ extension Worker {
         timers.clear(slot)
         leaveStarved(slot, session, .toBackend)
         leaveStarved(slot, session, .toClient)
-        if session.pointee.inKernel.isEmpty {
+        if session.pointee.inKernel.isEmpty || mutant(.slotFreedEarly) {
+            session.pointee.inKernel = []
             release(slot, session)
             return
         }
@@ -60,16 +63,20 @@ extension Worker {
         precondition(session.pointee.inKernel.isEmpty, "a slot is freed when nothing of it is in the kernel")
         takeHome(session.relay(.toBackend))
         takeHome(session.relay(.toClient))
-        if session.pointee.clientPlace > 0 {
+        if session.pointee.clientPlace > 0, !mutant(.clientPlaceNotReleased) {
             shared.pointee.clients?.release(place: Int(session.pointee.clientPlace) - 1)
         }
         ring.close(session.pointee.clientDescriptor, token: workerToken(.close))
+        if mutant(.doubleClose), session.pointee.reason == .idleTimeout {
+            ring.close(session.pointee.clientDescriptor, token: workerToken(.close))
+        }
         leaveBackend(session)
         shared.pointee.sessions.value.wrappingSubtract(1, ordering: .relaxed)
         let listener = Int(session.pointee.listener)
         shared.pointee.listenerSessions[listener].value.wrappingSubtract(1, ordering: .relaxed)
         count(session)
         record(session)
+        if mutant(.recordTwice), session.pointee.reason == .backendReset { record(session) }
         sessions.release(slot)
         resumeAccepting()
     }

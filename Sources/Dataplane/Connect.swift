@@ -1,6 +1,7 @@
 // From a session to a connected backend: the pool's policy names a candidate, the ring connects to it,
 // and on refusal or timeout the next candidate gets its turn, each at most once.
 
+import Base
 import Balancing
 import Glibc
 import Ring
@@ -112,6 +113,7 @@ extension Worker {
             connectNext(slot, session)
             return
         }
+        if mutant(.connectNeverTimesOut) { return }
         guard !session.isInKernel(.cancelConnect) else {
             // The cancel of the attempt before this one is not back yet.
             timers.set(slot, deadline: now)
@@ -134,7 +136,9 @@ extension Worker {
     mutating func leaveBackend(_ session: UnsafeMutablePointer<Session>) {
         if session.pointee.holdsBackend {
             let pool = snapshot.pool(Int(session.pointee.pool))
-            pool.pointee.candidates[Int(session.pointee.backend)].release()
+            if !mutant(.backendNotReleased) || session.pointee.state == .closing {
+                pool.pointee.candidates[Int(session.pointee.backend)].release()
+            }
             session.pointee.holdsBackend = false
         }
         if session.pointee.backendDescriptor >= 0 {

@@ -1,6 +1,7 @@
 // What happens when one side says that it has sent all: the other side is told, and only when both have
 // is the session over. The truth table is in docs/half-close.md.
 
+import Base
 import Glibc
 import Ring
 
@@ -12,6 +13,7 @@ extension Worker {
         let relay = session.relay(direction)
         relay.pointee.phase = .ending
         session.pointee.lastActivityAt = now
+        if mutant(.queueDroppedAtEnd), !session.isInKernel(.send(direction.opposite)) { dropQueue(relay) }
         if relay.pointee.queueCount == 0 { passOnEnd(slot, session, direction) }
     }
 
@@ -25,6 +27,7 @@ extension Worker {
             finish(slot, session, .ok)
             return
         }
+        if mutant(.droppedHalfClose) { return }
         // A destination that is gone makes this fail; its own direction finds out.
         _ = settings.port.shutdown(settings.port.context, session.destination(direction), Int32(SHUT_WR))
     }

@@ -11,12 +11,14 @@ extension Worker {
     package func checkInvariants() {
         var queuedBuffers = 0
         var live = 0
+        var heldPipes = 0
         for slot in 0..<UInt32(sessions.highWater) where sessions.isLive(slot) {
             live += 1
             let session = sessions[slot]
             check(session, slot)
             for direction in Direction.allCases {
                 queuedBuffers += check(session.relay(direction), session, slot, direction)
+                if session.relay(direction).pointee.pipe != PipePool.none { heldPipes += 1 }
             }
         }
         expect(live == sessions.count, "the slab counts its slots")
@@ -29,6 +31,8 @@ extension Worker {
         expect(
             queuedBuffers + buffers.inKernelCount == buffers.count,
             "every buffer is the kernel's or in one queue")
+        let (openPipes, idlePipes) = pipes.counts
+        expect(heldPipes + idlePipes == openPipes, "every pipe is idle or one relay's")
         checkShares()
     }
 

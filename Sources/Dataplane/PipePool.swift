@@ -51,6 +51,17 @@ struct PipePool: ~Copyable {
     /// True where `take` has a pipe, or may open one.
     var hasRoom: Bool { firstIdle != Self.none || vacantCount > 0 }
 
+    /// How many are open, and how many of them nobody holds; for the sweep of invariants.
+    var counts: (open: Int, idle: Int) {
+        var idle = 0
+        var number = firstIdle
+        while number != Self.none {
+            idle += 1
+            number = pipes[Int(number)].nextIdle
+        }
+        return (Self.limit - vacantCount, idle)
+    }
+
     /// An empty pipe; nil where the limit or the process's descriptors are used up.
     mutating func take() -> UInt16? {
         if firstIdle != Self.none {

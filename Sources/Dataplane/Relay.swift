@@ -86,10 +86,11 @@ extension Worker {
         let length = UInt32(completion.result)
         buffers.take(buffer, length: length)
         relay.pointee.received += UInt64(length)
+        if mutant(.bytesOffByOne), Int(length) == buffers.bufferSizeBytes { relay.pointee.received -= 1 }
         session.pointee.lastActivityAt = now
         if direction == .toClient, session.pointee.firstByteAt == 0 { session.pointee.firstByteAt = now }
         enqueue(buffer, relay)
-        if !session.isInKernel(.send(direction)) { sendNext(slot, session, direction) }
+        if !session.isInKernel(.send(direction)) || mutant(.twoSends) { sendNext(slot, session, direction) }
         noteSize(slot, session, direction, length)
         if relay.pointee.phase == .copying { keepReceiving(slot, session, direction) }
     }
@@ -163,6 +164,7 @@ extension Worker {
     mutating func receiveCancelled(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
     ) {
+        if mutant(.cancelledReceiveNotResumed) { return }
         resume(slot, session, direction)
     }
 
@@ -204,6 +206,13 @@ extension Worker {
     // MARK: Sending
 
     private mutating func enqueue(_ buffer: UInt16, _ relay: UnsafeMutablePointer<Relay>) {
+        if mutant(.receivesInWrongOrder), relay.pointee.queueCount > 1 {
+            let second = buffers.segment(relay.pointee.queueHead).pointee.next
+            buffers.segment(buffer).pointee.next = second
+            buffers.segment(relay.pointee.queueHead).pointee.next = buffer
+            relay.pointee.queueCount += 1
+            return
+        }
         if relay.pointee.queueTail == BufferRing.none {
             relay.pointee.queueHead = buffer
         } else {
@@ -248,8 +257,9 @@ extension Worker {
     mutating func noteSent(_ relay: UnsafeMutablePointer<Relay>, _ count: UInt32) {
         relay.pointee.delivered += UInt64(count)
         let segment = buffers.segment(relay.pointee.queueHead)
-        segment.pointee.offset += count
         segment.pointee.length -= count
+        if mutant(.shortSendRepeated), segment.pointee.length > 0 { return }
+        segment.pointee.offset += count
         if segment.pointee.length == 0 { dequeue(relay) }
     }
 
@@ -269,6 +279,7 @@ extension Worker {
         relay.pointee.queueHead = buffers.segment(buffer).pointee.next
         if relay.pointee.queueHead == BufferRing.none { relay.pointee.queueTail = BufferRing.none }
         relay.pointee.queueCount -= 1
+        if mutant(.lostBuffer), relay.pointee.phase == .ending { return }
         buffers.giveBack(buffer)
     }
 
@@ -284,6 +295,7 @@ extension Worker {
     ) {
         if session.relay(direction).pointee.isStarved { return }
         session.relay(direction).pointee.isStarved = true
+        if mutant(.missedRearmAfterNoBuffers) { return }
         starved.append(slot, direction)
     }
 
@@ -292,6 +304,7 @@ extension Worker {
     ) {
         guard session.relay(direction).pointee.isStarved else { return }
         session.relay(direction).pointee.isStarved = false
+        if mutant(.missedRearmAfterNoBuffers) { return }
         starved.remove(slot, direction)
     }
 
@@ -302,7 +315,8 @@ extension Worker {
             let session = sessions[slot]
             leaveStarved(slot, session, direction)
             resume(slot, session, direction)
-            free -= 1
+            // One whose own queue is long receives later, and leaves the buffer to the next.
+            if session.isInKernel(.receive(direction)) { free -= 1 }
         }
     }
 }

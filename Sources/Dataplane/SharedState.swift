@@ -48,6 +48,14 @@ public struct SharedState: ~Copyable, Sendable {
     /// Asks all workers; wake them afterwards.
     public func ask(_ command: Command) { commandValue.store(command, ordering: .releasing) }
 
+    /// Sessions that count towards the limits per client now.
+    package var countedClientSessions: Int {
+        switch clients {
+        case .some(let table): table.total
+        case .none: 0
+        }
+    }
+
     /// Client connections of the whole process now.
     public var sessionCount: Int { sessions.value.load(ordering: .relaxed) }
 }

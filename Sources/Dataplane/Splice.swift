@@ -4,6 +4,7 @@
 //
 //   wait for input -> pump: input -> pipe -> output, until either side would block -> wait for that side
 
+import Base
 import Glibc
 import Ring
 import Telemetry
@@ -81,6 +82,12 @@ extension Worker {
         if moved > 0 {
             relay.pointee.pipedBytes -= UInt32(moved)
             relay.pointee.delivered += UInt64(moved)
+            if mutant(.pipedBytesDroppedAtEnd), relay.pointee.quietSplices > 4 {
+                relay.pointee.received -= UInt64(relay.pointee.pipedBytes)
+                leavePipe(relay)
+                waitForInput(slot, session, direction)
+                return false
+            }
             session.pointee.lastActivityAt = now
             if relay.pointee.pipedBytes == 0 { return true }
         } else if moved != -Int(EAGAIN), moved != -Int(EINTR) {
@@ -152,7 +159,9 @@ extension Worker {
     /// Gives the pipe back; bytes still in it are lost.
     mutating func leavePipe(_ relay: UnsafeMutablePointer<Relay>) {
         guard relay.pointee.pipe != PipePool.none else { return }
-        pipes.giveBack(relay.pointee.pipe, isEmpty: relay.pointee.pipedBytes == 0)
+        if !mutant(.pipeNotReturned) {
+            pipes.giveBack(relay.pointee.pipe, isEmpty: relay.pointee.pipedBytes == 0)
+        }
         relay.pointee.pipe = PipePool.none
         relay.pointee.pipedBytes = 0
     }

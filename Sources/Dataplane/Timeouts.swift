@@ -65,6 +65,7 @@ extension Worker {
             keepAlive(session.pointee.clientDescriptor)
             keepAlive(session.pointee.backendDescriptor)
         }
+        if mutant(.missedIdleTimer) { return }
         setIdleTimer(slot, session)
     }
 

@@ -9,6 +9,8 @@ struct Listener {
     var queue: [Int32] = []
     var accepting: Int32 = -1
     var isOpen = true
+    /// When a connection was last queued or an accept last tried.
+    var triedAt: UInt64 = 0
 }
 
 extension SimulatedKernel {
@@ -21,7 +23,13 @@ extension SimulatedKernel {
         return descriptor
     }
 
-    public var openListeners: Int { listeners.count { $0.isOpen } }
+    /// For how long clients have waited in a listener's queue without an accept being tried; 0 where none
+    /// waits or an accept is in flight.
+    public func queueNeglectedNanoseconds(_ place: Int) -> UInt64 {
+        let listener = listeners[place]
+        guard listener.isOpen, !listener.queue.isEmpty, listener.accepting < 0 else { return 0 }
+        return now - listener.triedAt
+    }
 
     func connectionArrives(_ index: Int32) {
         let place = Int(connections[Int(index)].place)
@@ -30,6 +38,7 @@ extension SimulatedKernel {
             world?.clientWasRefused(index)
             return
         }
+        if listeners[place].queue.isEmpty { listeners[place].triedAt = now }
         listeners[place].queue.append(index)
         trace("client queued", Int64(index), Int64(place))
         world?.peerIsWoken(index)
@@ -39,6 +48,7 @@ extension SimulatedKernel {
     func attemptAccept(_ number: Int32) {
         let operation = operations + Int(number)
         let place = Int(operation.pointee.object)
+        listeners[place].triedAt = now
         while let index = listeners[place].queue.first {
             if happens(.acceptOutOfDescriptors) || descriptors.openCount >= plan.descriptorLimit {
                 return finish(number, result: -EMFILE)

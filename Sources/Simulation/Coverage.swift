@@ -28,6 +28,16 @@ public struct Coverage {
     /// `memory` has room for `size` numbers.
     public init(_ memory: UnsafeMutablePointer<UInt64>) { counts = memory }
 
+    /// Reasons are of two kinds: why a session ended, and why its last connect failed.
+    private static func isCause(_ name: String) -> Bool {
+        name.hasPrefix("connect_")
+            || ["timeout_connect", "backends_full", "out_of_descriptors"].contains(name)
+    }
+
+    private static func endsSessions(_ name: String) -> Bool {
+        !isCause(name) || name == "out_of_descriptors"
+    }
+
     func add(fault: Fault, _ amount: UInt64) { counts[fault.rawValue] += amount }
     func add(reason: Reason) { counts[Self.faultCount + Int(reason.rawValue)] += 1 }
     func add(cause: Reason) { counts[Self.faultCount + Self.reasonCount + Int(cause.rawValue)] += 1 }
@@ -55,8 +65,8 @@ public struct Coverage {
         let pairs = phases.flatMap { up in phases.map { "\(up)/\($0)" } }
         return [
             ("faults", take(Fault.allCases.map(\.name))),
-            ("reasons", take(Reason.allCases.map { "\($0.name)" })),
-            ("causes", take(Reason.allCases.map { "\($0.name)" })),
+            ("reasons", take(Reason.allCases.map { "\($0.name)" }).filter { Self.endsSessions($0.name) }),
+            ("causes", take(Reason.allCases.map { "\($0.name)" }).filter { Self.isCause($0.name) }),
             ("states", take(SessionView.State.allCases.map { "\($0)" })),
             ("relays (to backend/to client)", take(pairs)),
             ("happenings", take(Happening.allCases.map { "\($0)" })),

@@ -35,12 +35,28 @@ extension World {
             case .closing: checkClosing(client)
             }
         }
+        checkQueues(perHost)
         for (place, listener) in plan.configuration.listeners.enumerated() {
             guard let limit = listener.limits.sessionsPerClient else { continue }
             for host in 0..<4 where perHost[place * 4 + host] > limit {
                 // Clients that were reset before they were accepted have no address to be counted by.
                 if !hasUnknownClients { fail("a client has more sessions than it may") }
             }
+        }
+    }
+
+    /// Clients do not wait in a queue while there is room for their sessions.
+    private func checkQueues(_ perHost: [Int]) {
+        if askedToDrain { return }
+        let total = perHost.reduce(0, +)
+        for (place, listener) in plan.configuration.listeners.enumerated() {
+            let own = perHost[(place * 4)..<(place * 4 + 4)].reduce(0, +)
+            let isFull =
+                total >= min(plan.configuration.limits.sessions, plan.slots)
+                || own >= listener.limits.sessions ?? Int.max
+            if isFull { fullAt[place] = kernel.now }
+            let waited = min(kernel.queueNeglectedNanoseconds(place), kernel.now - fullAt[place])
+            if waited > Self.patienceOfModel { fail("clients wait at listener \(place), and nobody accepts") }
         }
     }
 

@@ -27,6 +27,8 @@ final class World: PeerWorld {
     var records = RecordReader()
     /// For each client connection: what the model knows of its session.
     var facts: [SessionFacts] = []
+    /// When each listener had no room for sessions last.
+    var fullAt = [UInt64](repeating: 0, count: 4)
     var recordedBytesIn: UInt64 = 0
     var recordedBytesOut: UInt64 = 0
     var recordedReasons = [UInt64](repeating: 0, count: Reason.allCases.count)

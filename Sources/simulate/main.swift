@@ -17,6 +17,11 @@ struct Runner {
     init(_ arguments: Arguments) { self.arguments = arguments }
 
     mutating func run() -> Int32 {
+        if arguments.listsMutants {
+            for defect in Mutant.allCases { print(defect.rawValue) }
+            return 0
+        }
+        if let name = arguments.mutant, !plant(name) { return 2 }
         if case .seed(let seed) = arguments.work, arguments.pinned == nil, arguments.fresh == nil {
             return runOne(seed)
         }
@@ -36,6 +41,20 @@ struct Runner {
         }
         summarise()
         return 0
+    }
+
+    private func plant(_ name: String) -> Bool {
+        guard let defect = Mutant(rawValue: name) else {
+            print("no planted defect is called \(name)")
+            return false
+        }
+        #if MUTANTS
+            Mutant.active = defect
+            return true
+        #else
+            print("\(defect.rawValue) is not in this program: build it with -Xswiftc -DMUTANTS")
+            return false
+        #endif
     }
 
     private func runOne(_ seed: UInt64) -> Int32 {

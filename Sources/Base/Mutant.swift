@@ -1,0 +1,26 @@
+// Planted defects, to prove that the simulator sees what it claims to see. Without the flag MUTANTS (which only
+// `make simulate-mutants` sets, in a build of its own) `mutant` is a constant and the defects are not in the
+// program.
+
+/// One defect each; the name says what goes wrong.
+package enum Mutant: String, CaseIterable, Sendable {
+    case lostBuffer, doubleClose, slotFreedEarly, droppedHalfClose, twoSends, missedRearmAfterNoBuffers
+    case bytesOffByOne, missedIdleTimer, backendNotReleased, queueDroppedAtEnd, pipeNotReturned
+    case recordTwice, resetNotPassedOn, connectNeverTimesOut, shortSendRepeated, acceptNotRearmed
+    case clientPlaceNotReleased, pipedBytesDroppedAtEnd, receivesInWrongOrder, cancelledReceiveNotResumed
+
+    #if MUTANTS
+        /// The defect that is active in this process; set once, before any worker.
+        nonisolated(unsafe) package static var active: Mutant?
+    #endif
+}
+
+/// True where the defect is to happen.
+@inline(__always)
+package func mutant(_ defect: Mutant) -> Bool {
+    #if MUTANTS
+        return Mutant.active == defect
+    #else
+        return false
+    #endif
+}
