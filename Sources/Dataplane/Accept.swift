@@ -62,7 +62,12 @@ extension Worker {
     func timer(ofAcceptor index: Int) -> UInt32 { UInt32(settings.slots + index) }
 
     mutating func armAccept(_ index: Int) {
-        guard command == .run, !acceptors[index].inKernel else { return }
+        guard command == .run else { return }
+        guard !acceptors[index].inKernel else {
+            // Its cancel is still on its way; its last completion arms it anew.
+            acceptors[index].isPaused = false
+            return
+        }
         let room = roomForSessions(acceptors[index].socket.listener)
         if room <= 0 {
             pause(index, .sessionLimit)
@@ -123,10 +128,10 @@ extension Worker {
         timers.set(timer(ofAcceptor: index), deadline: now + cause.retryNanoseconds)
     }
 
-    /// Pauses every acceptor.
+    /// Pauses every acceptor that does not pause already.
     mutating func pauseAccepting(_ cause: PauseCause) {
         guard command == .run else { return }
-        for index in 0..<acceptorCount {
+        for index in 0..<acceptorCount where !acceptors[index].isPaused {
             if acceptors[index].inKernel { cancelAccept(index) }
             pause(index, cause)
         }
