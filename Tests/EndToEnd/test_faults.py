@@ -114,8 +114,8 @@ def with_descriptors_for_sessions(start_weir, backend, count):
 
 
 def test_one_descriptor_short_of_a_session_ends_it_with_that_reason(start_weir, backend):
-    """Enough for the client's socket and not for the backend's."""
-    weir = start_weir(backend)
+    """Enough for the client's socket and not for the backend's: the client waits for the connect timeout."""
+    weir = start_weir(backend, listener={"timeouts": {"connect": "300ms"}})
     pair = weir.pair(backend)
     soft, hard = resource.prlimit(weir.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(weir.pid, resource.RLIMIT_NOFILE, (weir.descriptor_count() + 1, hard))
