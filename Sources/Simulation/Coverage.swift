@@ -30,10 +30,13 @@ public struct Coverage {
 
     /// Reasons are of two kinds: why a session ended, and why its last connect failed.
     private static func isCause(_ name: String) -> Bool {
-        name.hasPrefix("connect_") || ["timeout_connect", "backends_full", "out_of_descriptors"].contains(name)
+        let others = ["timeout_connect", "backends_full", "out_of_descriptors"]
+        return name.hasPrefix("connect_") || others.contains(name)
     }
 
-    private static func endsSessions(_ name: String) -> Bool { !isCause(name) || name == "out_of_descriptors" }
+    private static func endsSessions(_ name: String) -> Bool {
+        !isCause(name) || name == "out_of_descriptors"
+    }
 
     func add(fault: Fault, _ amount: UInt64) { counts[fault.rawValue] += amount }
     func add(reason: Reason) { counts[Self.faultCount + Int(reason.rawValue)] += 1 }

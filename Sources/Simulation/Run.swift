@@ -36,7 +36,9 @@ public enum Simulation {
         if kernel.failure == nil, world.failure == nil {
             kernel.runOut(until: kernel.now + 3_600_000_000_000)
             world.checkAtEnd(counters.pointee)
-            if shared.pointee.countedClientSessions != 0 { world.fail("sessions are counted for clients that have none") }
+            if shared.pointee.countedClientSessions != 0 {
+                world.fail("sessions are counted for clients that have none")
+            }
             if shared.pointee.sessionCount != 0 { world.fail("the process counts sessions that are over") }
         }
         count(world, kernel, counters, coverage)

@@ -2,13 +2,15 @@
 // it runs: operations, descriptors, the completion backlog. Once a table is as large as the worker needs it
 // never allocates again.
 
+import Base
+
 /// Elements by index; those beyond what was ever written are all zero bytes. Growing moves the elements: no
 /// pointer is kept across a call that may grow.
-package struct PagedTable<Element: BitwiseCopyable>: ~Copyable {
-    package private(set) var capacity: Int
+struct PagedTable<Element: BitwiseCopyable>: ~Copyable {
+    private(set) var capacity: Int
     private var elements: UnsafeMutablePointer<Element>
 
-    package init(capacity: Int) {
+    init(capacity: Int) {
         self.capacity = capacity
         elements = PagedMemory.reserve(Element.self, count: capacity)
     }
@@ -19,14 +21,14 @@ package struct PagedTable<Element: BitwiseCopyable>: ~Copyable {
 
     /// The element in place, until the table grows.
     @inline(__always)
-    package subscript(index: Int) -> UnsafeMutablePointer<Element> {
+    subscript(index: Int) -> UnsafeMutablePointer<Element> {
         precondition(index >= 0 && index < capacity)
         return elements + index
     }
 
     /// Doubles until `index` is inside.
     @inline(never)
-    package mutating func grow(toHold index: Int) {
+    mutating func grow(toHold index: Int) {
         var wanted = capacity
         while wanted <= index { wanted *= 2 }
         if wanted == capacity { return }
