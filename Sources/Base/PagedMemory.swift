@@ -19,7 +19,8 @@ public enum PagedMemory {
     /// As above, in bytes.
     public static func reserve(byteCount: Int) -> UnsafeMutableRawPointer {
         precondition(byteCount > 0)
-        let memory = mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        let memory = mmap(
+            nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
         guard let memory, memory != MAP_FAILED else {
             fatalError("cannot reserve \(byteCount) bytes of memory (errno \(errno))")
         }

@@ -37,7 +37,7 @@ public struct Engine: Sendable {
     static func obstacleToIOUring() -> String? {
         do throws(RingSetUpError) {
             let ring = try Ring(port: .real, submissionEntries: 8, completionEntries: 16)
-            var buffers = try BufferRing(ring: ring, group: 0, count: 2, bufferSizeBytes: 64)
+            var buffers = try BufferRing(ring: ring, group: 0, limit: 2, bufferSizeBytes: 64)
             return obstacleToMultishot(ring, &buffers)
         } catch {
             return describe(error)

@@ -50,9 +50,10 @@ struct Sizing {
 
     /// Descriptors that are no session's: logs, listeners, rings, pipes of directions that splice.
     private static let reservedDescriptors = 256
-    /// Buffers of a worker where the configuration leaves it to us: enough that a thousand active
-    /// connections rarely wait for one, 8 MiB at the default size, resident only once used.
-    private static let automaticBuffers = 512
+    /// Buffers of a worker where the configuration leaves it to us: one for each direction of each session, so
+    /// that no receiver that stands still can stop another; the most that the kernel takes is 32,768. Few of
+    /// them circulate until more are needed.
+    private static func automaticBuffers(sessions: Int) -> Int { min(max(2 * sessions, 512), 32_768) }
 
     init(_ configuration: Configuration, backlog: Int) {
         workers =
@@ -67,6 +68,6 @@ struct Sizing {
         sessions = min(configuration.limits.sessions, affordable)
         // Any worker may get all sessions; a burst of accepts may overshoot by the queue.
         slots = sessions + backlog
-        buffers = configuration.limits.buffers ?? Self.automaticBuffers
+        buffers = configuration.limits.buffers ?? Self.automaticBuffers(sessions: sessions)
     }
 }

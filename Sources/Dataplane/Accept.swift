@@ -123,6 +123,15 @@ extension Worker {
         timers.set(timer(ofAcceptor: index), deadline: now + cause.retryNanoseconds)
     }
 
+    /// Pauses every acceptor.
+    mutating func pauseAccepting(_ cause: PauseCause) {
+        guard command == .run else { return }
+        for index in 0..<acceptorCount {
+            if acceptors[index].inKernel { cancelAccept(index) }
+            pause(index, cause)
+        }
+    }
+
     private mutating func cancelAccept(_ index: Int) {
         if acceptors[index].isCancelling { return }
         acceptors[index].isCancelling = true

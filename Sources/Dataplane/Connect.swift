@@ -43,16 +43,7 @@ extension Worker {
         counters.pointee.add(.connects)
         let descriptor = settings.port.makeStreamSocket(settings.port.context, backend.pointee.address.family)
         guard descriptor >= 0 else {
-            counters.pointee.add(.connectFailures)
-            session.pointee.connectFailure = Reason(connectErrno: -descriptor)
-            if session.pointee.connectFailure == .outOfDescriptors {
-                // Another candidate would fail the same way.
-                finish(slot, session, .outOfDescriptors)
-            } else {
-                // This host may lack the address family of this backend only.
-                leaveBackend(session)
-                connectNext(slot, session)
-            }
+            noSocket(slot, session, -descriptor)
             return
         }
         session.pointee.backendDescriptor = descriptor
@@ -65,6 +56,34 @@ extension Worker {
         let listener = snapshot.listener(Int(session.pointee.listener))
         timers.set(slot, deadline: now + listener.pointee.connectTimeoutNanoseconds)
     }
+
+    /// There is no socket for the backend.
+    private mutating func noSocket(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ code: Int32
+    ) {
+        counters.pointee.add(.connectFailures)
+        session.pointee.connectFailure = Reason(connectErrno: code)
+        leaveBackend(session)
+        guard session.pointee.connectFailure == .outOfDescriptors else {
+            // This host may lack the address family of this backend only.
+            connectNext(slot, session)
+            return
+        }
+        // Another candidate would fail the same way, but a session that ends gives descriptors back: the
+        // client waits for that, and the others wait in the kernel's queue.
+        pauseAccepting(.outOfDescriptors)
+        let listener = snapshot.listener(Int(session.pointee.listener))
+        guard now < session.pointee.acceptedAt + listener.pointee.connectTimeoutNanoseconds else {
+            finish(slot, session, .outOfDescriptors)
+            return
+        }
+        session.pointee.sequence = CandidateSequence()
+        session.pointee.connectStartedAt = now
+        timers.set(slot, deadline: now + Self.descriptorRetryNanoseconds)
+    }
+
+    /// How long a session waits before it asks again for a descriptor.
+    private static var descriptorRetryNanoseconds: UInt64 { 10_000_000 }
 
     mutating func connected(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ result: Int32) {
         timers.clear(slot)
@@ -87,9 +106,14 @@ extension Worker {
         connectNext(slot, session)
     }
 
-    /// The connect took too long. Its completion says so.
-    mutating func connectTimedOut(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
-        guard session.isInKernel(.connect), !mutant(.connectNeverTimesOut) else { return }
+    /// The timer of a connecting session: its connect took too long, and the completion of the cancel will
+    /// say so; or it waits for a descriptor and tries again.
+    mutating func connectTimerFired(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        guard session.isInKernel(.connect) else {
+            connectNext(slot, session)
+            return
+        }
+        if mutant(.connectNeverTimesOut) { return }
         guard !session.isInKernel(.cancelConnect) else {
             // The cancel of the attempt before this one is not back yet.
             timers.set(slot, deadline: now)

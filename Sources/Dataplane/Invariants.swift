@@ -41,11 +41,13 @@ extension Worker {
         expect(session.pointee.clientDescriptor >= 0, "a session has its client")
         switch session.pointee.state {
         case .connecting:
-            expect(session.isInKernel(.connect), "a connecting session has a connect in the kernel")
-            expect(session.pointee.holdsBackend, "who connects holds a backend")
+            // Without a connect in the kernel it waits for a descriptor.
+            let connects = session.isInKernel(.connect)
+            expect(
+                connects == session.pointee.holdsBackend, "who connects holds a backend, and only who does")
             expect(
                 timers.isSet(slot) || session.isInKernel(.cancelConnect),
-                "a connect has a deadline, or is being cancelled")
+                "a connect has a deadline, or is being cancelled; a wait for a descriptor has an end")
         case .relaying:
             expect(session.pointee.backendDescriptor >= 0, "a relaying session has its backend")
             expect(session.pointee.holdsBackend, "who relays holds a backend")

@@ -31,6 +31,8 @@ enum Operation: UInt8 {
     case cancelReceiveFromBackend = 11
     case cancelAllOnClient = 12
     case cancelAllOnBackend = 13
+    case watchClient = 14
+    case watchBackend = 15
 
     // Of the worker; the slot says which acceptor or log.
     case accept = 16
@@ -58,6 +60,10 @@ enum Operation: UInt8 {
         direction == .toBackend ? .pollBackendWritable : .pollClientWritable
     }
     @inline(__always)
+    static func watch(_ direction: Direction) -> Operation {
+        direction == .toBackend ? .watchClient : .watchBackend
+    }
+    @inline(__always)
     static func cancelReceive(_ direction: Direction) -> Operation {
         direction == .toBackend ? .cancelReceiveFromClient : .cancelReceiveFromBackend
     }
@@ -76,10 +82,10 @@ struct InKernel: OptionSet, BitwiseCopyable {
     /// Everything that holds the client's, and the backend's, descriptor.
     static let onClient: InKernel = [
         InKernel(.receiveFromClient), InKernel(.sendToClient), InKernel(.pollClientReadable),
-        InKernel(.pollClientWritable),
+        InKernel(.pollClientWritable), InKernel(.watchClient),
     ]
     static let onBackend: InKernel = [
         InKernel(.connect), InKernel(.receiveFromBackend), InKernel(.sendToBackend),
-        InKernel(.pollBackendReadable), InKernel(.pollBackendWritable),
+        InKernel(.pollBackendReadable), InKernel(.pollBackendWritable), InKernel(.watchBackend),
     ]
 }

@@ -101,8 +101,9 @@ extension Worker {
     ) {
         let relay = session.relay(direction)
         let isReceiving = session.isInKernel(.receive(direction))
-        if relay.pointee.queueCount >= Self.queueLimit {
+        if relay.pointee.queueCount >= queueLimit {
             if isReceiving { stopReceiving(slot, session, direction) }
+            watchSource(slot, session, direction)
         } else if !isReceiving, !relay.pointee.isStarved, !session.isInKernel(.cancelReceive(direction)) {
             receive(slot, session, direction)
         }
@@ -131,6 +132,25 @@ extension Worker {
         }
     }
 
+    /// Nobody reads from the source until the destination has taken what is queued, which may be long: a
+    /// reset of the source is to be noticed all the same.
+    mutating func watchSource(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
+    ) {
+        if session.isInKernel(.watch(direction)) { return }
+        ring.pollError(session.source(direction), token: submitting(.watch(direction), slot, session))
+    }
+
+    /// A socket that is closed both ways completes the watch as well, without an error: that is no reset,
+    /// and nothing more can come of it.
+    mutating func watched(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction,
+        _ completion: Completion
+    ) {
+        guard completion.isPollError, session.relay(direction).pointee.phase != .ended else { return }
+        finishReset(slot, session, direction == .toBackend ? .clientReset : .backendReset)
+    }
+
     private mutating func stopReceiving(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
     ) {
@@ -156,7 +176,7 @@ extension Worker {
         if session.isInKernel(.receive(direction)) || session.isInKernel(.cancelReceive(direction)) { return }
         switch relay.pointee.phase {
         case .copying:
-            if relay.pointee.queueCount <= Self.queueResumes, !relay.pointee.isStarved {
+            if relay.pointee.queueCount <= queueResumes, !relay.pointee.isStarved {
                 receive(slot, session, direction)
             }
         case .switching:

@@ -37,6 +37,7 @@ extension Worker {
     ) {
         let token = submitting(.pollOutput(direction), slot, session)
         ring.pollWritable(session.destination(direction), token: token)
+        if session.relay(direction).pointee.phase == .splicing { watchSource(slot, session, direction) }
     }
 
     /// A poll of this direction completed.

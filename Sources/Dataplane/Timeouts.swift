@@ -48,7 +48,7 @@ extension Worker {
     private mutating func sessionTimerFired(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         precondition(sessions.isLive(slot), "a timer belongs to a session")
         switch session.pointee.state {
-        case .connecting: connectTimedOut(slot, session)
+        case .connecting: connectTimerFired(slot, session)
         case .relaying: checkIdle(slot, session)
         case .closing: break
         }

@@ -97,9 +97,12 @@ public struct Worker: ~Copyable {
     var nextPauseReportAt: UInt64 = 0
     var unreportedPauses: UInt64 = 0
 
-    /// A direction with this many buffers unsent stops reading; it resumes at `queueResumes`.
-    static let queueLimit: UInt16 = 4
-    static let queueResumes: UInt16 = 1
+    /// A direction with this many buffers unsent stops reading; it resumes at `queueResumes`. When more than
+    /// half of all buffers are held, one is enough, so that receivers that stand still do not take from the
+    /// others what those need to go on.
+    var queueLimit: UInt16 { isShortOfBuffers ? 1 : 4 }
+    var queueResumes: UInt16 { isShortOfBuffers ? 0 : 1 }
+    private var isShortOfBuffers: Bool { buffers.heldCount > buffers.limit / 2 }
     static let bufferGroup: UInt16 = 0
     static let submissionEntries: UInt32 = 1024
     static let completionEntries: UInt32 = 8192
@@ -115,7 +118,7 @@ public struct Worker: ~Copyable {
         let ring = try Ring(
             port: port, submissionEntries: Self.submissionEntries, completionEntries: Self.completionEntries)
         buffers = try BufferRing(
-            ring: ring, group: Self.bufferGroup, count: settings.buffers,
+            ring: ring, group: Self.bufferGroup, limit: settings.buffers,
             bufferSizeBytes: settings.bufferSizeBytes)
         self.ring = ring
         sessions = Slab(capacity: settings.slots)
@@ -188,6 +191,7 @@ public struct Worker: ~Copyable {
         ring.consume(count)
         fireTimers()
         // After the timers: sessions that time out give buffers back, and nothing else may wake this loop.
+        buffers.growIfNeeded()
         resumeStarved()
         buffers.publish()
         writeLogs()
@@ -252,6 +256,8 @@ public struct Worker: ~Copyable {
         case .cancelConnect: connectCancelled(slot, session)
         case .pollClientReadable, .pollBackendWritable: readied(slot, session, .toBackend)
         case .pollBackendReadable, .pollClientWritable: readied(slot, session, .toClient)
+        case .watchClient: watched(slot, session, .toBackend, completion)
+        case .watchBackend: watched(slot, session, .toClient, completion)
         case .cancelReceiveFromClient: receiveCancelled(slot, session, .toBackend)
         case .cancelReceiveFromBackend: receiveCancelled(slot, session, .toClient)
         default: break

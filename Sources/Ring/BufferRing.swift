@@ -1,6 +1,9 @@
 // Receive buffers that the kernel picks from when data is there, so that an idle connection holds none.
 // One for each worker. It owns the memory and knows of every buffer whether the kernel or the worker has
 // it; the worker links buffers that it holds into queues through `next`.
+//
+// The kernel uses the buffers in turn, so each that circulates is touched soon. Therefore few circulate at
+// first, and their number doubles when most of them are held, up to the limit: memory follows need.
 
 import Base
 import CLiburing
@@ -23,8 +26,10 @@ public struct BufferRing: ~Copyable {
 
     /// The group number that receives name.
     public let group: UInt16
-    /// How many buffers there are; at most 32,768.
-    public let count: Int
+    /// How many buffers there may be; at most 32,768.
+    public let limit: Int
+    /// How many there are: the kernel's and the worker's.
+    public private(set) var count: Int
     /// Bytes of each.
     public let bufferSizeBytes: Int
     /// How many the kernel may pick from, those given back in this batch included.
@@ -37,13 +42,16 @@ public struct BufferRing: ~Copyable {
     private let mask: Int32
     private var unpublished: Int32 = 0
 
-    /// Registers `count` buffers with the kernel, all of them the kernel's at first.
-    public init(ring owner: borrowing Ring, group: UInt16, count: Int, bufferSizeBytes: Int)
+    /// How many circulate at first.
+    private static let firstCount = 128
+
+    /// Registers room for `limit` buffers with the kernel; those that circulate are the kernel's at first.
+    public init(ring owner: borrowing Ring, group: UInt16, limit: Int, bufferSizeBytes: Int)
         throws(RingSetUpError)
     {
-        precondition(count > 0 && count <= 32_768 && bufferSizeBytes > 0)
+        precondition(limit > 0 && limit <= 32_768 && bufferSizeBytes > 0)
         var entries = 1
-        while entries < count { entries *= 2 }
+        while entries < limit { entries *= 2 }
         ringBytes = entries * MemoryLayout<io_uring_buf>.stride
         let ringMemory = PagedMemory.reserve(byteCount: ringBytes)
         var registration = io_uring_buf_reg()
@@ -56,20 +64,37 @@ public struct BufferRing: ~Copyable {
             throw RingSetUpError(step: "registering receive buffers", errno: -result)
         }
         self.group = group
-        self.count = count
+        self.limit = limit
+        count = 0
         self.bufferSizeBytes = bufferSizeBytes
         mask = Int32(entries - 1)
         ring = ringMemory.assumingMemoryBound(to: io_uring_buf_ring.self)
-        memory = PagedMemory.reserve(byteCount: count * bufferSizeBytes)
-        segments = PagedMemory.reserve(BufferSegment.self, count: count)
-        for identifier in 0..<count { giveBack(UInt16(identifier)) }
+        memory = PagedMemory.reserve(byteCount: limit * bufferSizeBytes)
+        segments = PagedMemory.reserve(BufferSegment.self, count: limit)
+        add(Self.firstCount)
         publish()
+    }
+
+    /// How many the worker holds.
+    public var heldCount: Int { count - inKernelCount }
+
+    /// Doubles the number of buffers where three quarters are held, within the limit. Call it once a batch,
+    /// before `publish`.
+    @inline(__always)
+    public mutating func growIfNeeded() {
+        if inKernelCount < count / 4, count < limit { add(count) }
+    }
+
+    private mutating func add(_ wanted: Int) {
+        let first = count
+        count = min(limit, count + wanted)
+        for identifier in first..<count { giveBack(UInt16(identifier)) }
     }
 
     /// To be called after the ring is gone: the kernel writes into this memory until then.
     deinit {
-        PagedMemory.release(memory, byteCount: count * bufferSizeBytes)
-        PagedMemory.release(segments, byteCount: count * MemoryLayout<BufferSegment>.stride)
+        PagedMemory.release(memory, byteCount: limit * bufferSizeBytes)
+        PagedMemory.release(segments, byteCount: limit * MemoryLayout<BufferSegment>.stride)
         PagedMemory.release(ring, byteCount: ringBytes)
     }
 

@@ -14,6 +14,9 @@ public struct Completion: BitwiseCopyable {
     /// More completions of the same (multishot) submission will follow.
     @inline(__always)
     public var hasMore: Bool { flags & UInt32(IORING_CQE_F_MORE) != 0 }
+    /// Of a poll: the descriptor is in error (a reset, for one).
+    @inline(__always)
+    public var isPollError: Bool { result > 0 && result & Int32(POLLERR) != 0 }
     /// The provided buffer that the data lies in; nil where the kernel took none.
     @inline(__always)
     public var buffer: UInt16? {
@@ -164,6 +167,14 @@ public struct Ring: ~Copyable {
     public func pollWritable(_ descriptor: Int32, token: Token) {
         let entry = entry()
         io_uring_prep_poll_add(entry, descriptor, UInt32(POLLOUT))
+        weir_sqe_set_token(entry, token.bits)
+    }
+
+    /// Completes once when `descriptor` is in error or closed both ways; data does not wake it.
+    @inline(__always)
+    public func pollError(_ descriptor: Int32, token: Token) {
+        let entry = entry()
+        io_uring_prep_poll_add(entry, descriptor, 0)
         weir_sqe_set_token(entry, token.bits)
     }
 

@@ -65,6 +65,7 @@ public struct Connection: BitwiseCopyable {
     var sending: Int32 = -1
     var pollingReadable: Int32 = -1
     var pollingWritable: Int32 = -1
+    var pollingError: Int32 = -1
     var connecting: Int32 = -1
 
     /// When bytes were last moved between the worker and this connection, as far as the worker can tell.

@@ -197,7 +197,8 @@ extension SimulatedKernel {
         let number = connection.pointee.descriptor
         for operation in [
             connection.pointee.receiving, connection.pointee.sending, connection.pointee.pollingReadable,
-            connection.pointee.pollingWritable, connection.pointee.connecting,
+            connection.pointee.pollingWritable, connection.pointee.pollingError,
+            connection.pointee.connecting,
         ] where operation >= 0 {
             fail("descriptor \(number) is closed with an operation in flight")
             operations[Int(operation)].isActive = false

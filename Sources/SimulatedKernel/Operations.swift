@@ -7,7 +7,8 @@ import Ring
 
 struct Operation: BitwiseCopyable {
     enum Kind: UInt8 {
-        case accept, connect, receive, send, pollReadable, pollWritable, readEvent, writeLog, pollLog
+        case accept, connect, receive, send, pollReadable, pollWritable, pollError, readEvent, writeLog,
+            pollLog
     }
 
     var kind: Kind
@@ -97,6 +98,7 @@ extension SimulatedKernel {
         case .send: connections[Int(operation.object)].sending = -1
         case .pollReadable: connections[Int(operation.object)].pollingReadable = -1
         case .pollWritable: connections[Int(operation.object)].pollingWritable = -1
+        case .pollError: connections[Int(operation.object)].pollingError = -1
         case .readEvent: eventReader = -1
         case .writeLog: logs[Int(operation.object)].writing = -1
         case .pollLog: logs[Int(operation.object)].polling = -1
@@ -109,7 +111,7 @@ extension SimulatedKernel {
         case .connect: break
         case .receive: attemptReceive(number)
         case .send: attemptSend(number)
-        case .pollReadable, .pollWritable: attemptPoll(number)
+        case .pollReadable, .pollWritable, .pollError: attemptPoll(number)
         case .readEvent: attemptEventRead(number)
         case .writeLog: attemptLogWrite(number)
         case .pollLog: break
@@ -124,6 +126,7 @@ extension SimulatedKernel {
         case .send: "send ends"
         case .pollReadable: "poll in ends"
         case .pollWritable: "poll out ends"
+        case .pollError: "poll error ends"
         case .readEvent: "wake ends"
         case .writeLog: "log write ends"
         case .pollLog: "log poll ends"

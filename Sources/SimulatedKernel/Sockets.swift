@@ -145,11 +145,19 @@ extension SimulatedKernel {
         if operation.kind == .pollReadable {
             if connection.pointee.toUs.unread > 0 { found |= Int32(POLLIN) }
             if connection.pointee.toUs.hasEndArrived { found |= Int32(POLLIN) | Self.pollReadEnd }
-        } else if connection.pointee.isWritable || connection.pointee.toPeer.isEndWritten {
+        } else if operation.kind == .pollWritable,
+            connection.pointee.isWritable || connection.pointee.toPeer.isEndWritten
+        {
             found |= Int32(POLLOUT)
         }
+        // What is asked for by no poll and told to all.
+        if connection.pointee.toUs.hasEndArrived, connection.pointee.toPeer.isEndWritten {
+            found |= Int32(POLLHUP)
+        }
         if connection.pointee.isGone {
-            found |= Int32(POLLERR | POLLHUP) | (operation.kind == .pollReadable ? POLLIN : POLLOUT)
+            found |= Int32(POLLERR | POLLHUP)
+            if operation.kind == .pollReadable { found |= Int32(POLLIN) }
+            if operation.kind == .pollWritable { found |= Int32(POLLOUT) }
         }
         if found != 0 { finish(number, result: found) }
     }
@@ -158,6 +166,7 @@ extension SimulatedKernel {
         let connection = connections + Int(index)
         if connection.pointee.receiving >= 0 { attempt(connection.pointee.receiving) }
         if connection.pointee.pollingReadable >= 0 { attempt(connection.pointee.pollingReadable) }
+        if connection.pointee.pollingError >= 0 { attempt(connection.pointee.pollingError) }
     }
 
     func wakeWriters(_ index: Int32) {

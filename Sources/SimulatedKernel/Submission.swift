@@ -77,21 +77,24 @@ extension SimulatedKernel {
     }
 
     private func submitPoll(_ entry: io_uring_sqe, _ object: DescriptorEntry) {
-        let readable = entry.poll32_events & UInt32(POLLIN) != 0
         if object.kind == .log { return submitLogPoll(entry, object) }
         guard object.kind == .connection else { return refuse(entry, "poll") }
         let connection = connections + Int(object.index)
-        let present = readable ? connection.pointee.pollingReadable : connection.pointee.pollingWritable
-        if present >= 0 { fail("two polls of one kind on descriptor \(entry.fd)") }
-        let number = add(
-            Operation(
-                kind: readable ? .pollReadable : .pollWritable, token: entry.user_data, descriptor: entry.fd,
-                object: object.index))
-        if readable {
-            connection.pointee.pollingReadable = number
+        let kind: Operation.Kind
+        let polling: WritableKeyPath<Connection, Int32>
+        if entry.poll32_events & UInt32(POLLIN) != 0 {
+            (kind, polling) = (.pollReadable, \.pollingReadable)
+        } else if entry.poll32_events & UInt32(POLLOUT) != 0 {
+            (kind, polling) = (.pollWritable, \.pollingWritable)
         } else {
-            connection.pointee.pollingWritable = number
+            (kind, polling) = (.pollError, \.pollingError)
         }
+        if connection.pointee[keyPath: polling] >= 0 {
+            fail("two polls of one kind on descriptor \(entry.fd)")
+        }
+        let number = add(
+            Operation(kind: kind, token: entry.user_data, descriptor: entry.fd, object: object.index))
+        connection.pointee[keyPath: polling] = number
         attempt(number)
     }
 

@@ -43,7 +43,7 @@ final class Bench {
             port: kernel == .real ? .real : emulated.port, submissionEntries: submissionEntries,
             completionEntries: completionEntries)
         buffers = try BufferRing(
-            ring: ring, group: 7, count: bufferCount, bufferSizeBytes: bufferSizeBytes)
+            ring: ring, group: 7, limit: bufferCount, bufferSizeBytes: bufferSizeBytes)
     }
 
     /// Submits, and answers what is there without waiting.
