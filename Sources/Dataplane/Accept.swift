@@ -62,7 +62,12 @@ extension Worker {
     func timer(ofAcceptor index: Int) -> UInt32 { UInt32(settings.slots + index) }
 
     mutating func armAccept(_ index: Int) {
-        guard command == .run, !acceptors[index].inKernel else { return }
+        guard command == .run else { return }
+        if acceptors[index].inKernel {
+            // Its cancel is on the way: when it ends, it is armed anew.
+            acceptors[index].isPaused = false
+            return
+        }
         let room = roomForSessions(acceptors[index].socket.listener)
         if room <= 0 {
             pause(index, .sessionLimit)
