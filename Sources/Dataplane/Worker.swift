@@ -234,7 +234,9 @@ public struct Worker: ~Copyable {
     }
 
     private mutating func dispatch(_ completion: Completion, _ operation: Operation, slot: UInt32) {
-        guard sessions.isLive(slot), completion.token.matches(generation: sessions.generation(slot)) else {
+        guard sessions.isLive(slot),
+            completion.token.matches(generation: sessions.generation(slot)) || mutant(.staleGeneration)
+        else {
             counters.pointee.add(.staleCompletions)
             if let buffer = completion.buffer { discard(buffer) }
             return
