@@ -8,7 +8,8 @@ package enum Mutant: String, CaseIterable, Sendable {
         missedRearmAfterNoBuffers
     case bytesOffByOne, missedIdleTimer, backendNotReleased, queueDroppedAtEnd, pipeNotReturned
     case recordTwice, resetNotPassedOn, connectNeverTimesOut, shortSendRepeated, acceptNotRearmed
-    case clientPlaceNotReleased, pipedBytesDroppedAtEnd, receivesInWrongOrder, cancelledReceiveNotResumed
+    case clientPlaceNotReleased, pipedBytesDroppedAtEnd, receivesInWrongOrder, cancelledReceiveNotResumed,
+        spinsForRoom
 
     #if MUTANTS
         /// The defect that is active in this process; set once, before any worker.
