@@ -9,6 +9,7 @@ public enum PagedMemory {
     /// Room for `count` elements, all bytes zero, aligned to a page. Lives until the process ends or
     /// `release` is called. Stops the process where the address space is exhausted: that is decided at
     /// start, out of the limits in the configuration.
+    @inlinable
     public static func reserve<Element: BitwiseCopyable>(
         _ type: Element.Type, count: Int
     ) -> UnsafeMutablePointer<Element> {

@@ -63,8 +63,8 @@ extension Worker {
 
     mutating func armAccept(_ index: Int) {
         guard command == .run else { return }
-        if acceptors[index].inKernel {
-            // Its cancel is on the way: when it ends, it is armed anew.
+        guard !acceptors[index].inKernel else {
+            // Its cancel is still on its way; its last completion arms it anew.
             acceptors[index].isPaused = false
             return
         }
@@ -128,10 +128,10 @@ extension Worker {
         timers.set(timer(ofAcceptor: index), deadline: now + cause.retryNanoseconds)
     }
 
-    /// Pauses every acceptor.
+    /// Pauses every acceptor that does not pause already.
     mutating func pauseAccepting(_ cause: PauseCause) {
         guard command == .run else { return }
-        for index in 0..<acceptorCount {
+        for index in 0..<acceptorCount where !acceptors[index].isPaused {
             if acceptors[index].inKernel { cancelAccept(index) }
             pause(index, cause)
         }

@@ -40,9 +40,7 @@ package struct QueuesInMemory: ~Copyable {
     private let completionEntries: UInt32
 
     /// Completions that found the queue full, oldest first, in a circle.
-    private var backlog = PagedMemory.reserve(Kept.self, count: 64)
-    /// A power of two.
-    private var backlogCapacity = 64
+    private var backlog = PagedTable<Kept>(capacity: 64)
     private var backlogFirst = 0
     private var backlogCount = 0
 
@@ -127,10 +125,7 @@ package struct QueuesInMemory: ~Copyable {
         ring.pointee.features = Self.features
     }
 
-    deinit {
-        PagedMemory.release(memory, byteCount: memoryBytes)
-        PagedMemory.release(backlog, byteCount: backlogCapacity * MemoryLayout<Kept>.stride)
-    }
+    deinit { PagedMemory.release(memory, byteCount: memoryBytes) }
 
     /// What an application may rely on: no completion is dropped, entries may be reused once submitted, an
     /// offset of -1 is the descriptor's position.
@@ -191,30 +186,25 @@ package struct QueuesInMemory: ~Copyable {
 
     @inline(never)
     private mutating func keep(_ completion: Kept) {
-        if backlogCount == backlogCapacity { growBacklog() }
-        backlog[(backlogFirst + backlogCount) & (backlogCapacity - 1)] = completion
+        if backlogCount == backlog.capacity { growBacklog() }
+        backlog[(backlogFirst + backlogCount) & (backlog.capacity - 1)].pointee = completion
         backlogCount += 1
         ring.pointee.sq.kflags.pointee |= UInt32(IORING_SQ_CQ_OVERFLOW)
     }
 
-    /// Doubles the circle, which begins at its start afterwards.
+    /// Doubles the circle; what had wrapped round to its start moves behind its old end.
     private mutating func growBacklog() {
-        let larger = PagedMemory.reserve(Kept.self, count: backlogCapacity * 2)
-        for index in 0..<backlogCount {
-            larger[index] = backlog[(backlogFirst + index) & (backlogCapacity - 1)]
-        }
-        PagedMemory.release(backlog, byteCount: backlogCapacity * MemoryLayout<Kept>.stride)
-        backlog = larger
-        backlogCapacity *= 2
-        backlogFirst = 0
+        let old = backlog.capacity
+        backlog.grow(toHold: old)
+        for index in 0..<backlogFirst { backlog[old + index].pointee = backlog[index].pointee }
     }
 
     /// Moves kept completions into the room that the worker made.
     package mutating func flushBacklog() {
         if backlogCount == 0 { return }
         while backlogCount > 0, completionTail.pointee &- completionHead.pointee < completionEntries {
-            append(backlog[backlogFirst])
-            backlogFirst = (backlogFirst + 1) & (backlogCapacity - 1)
+            append(backlog[backlogFirst].pointee)
+            backlogFirst = (backlogFirst + 1) & (backlog.capacity - 1)
             backlogCount -= 1
         }
         if backlogCount == 0 { ring.pointee.sq.kflags.pointee &= ~UInt32(IORING_SQ_CQ_OVERFLOW) }

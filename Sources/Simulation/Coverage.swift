@@ -30,8 +30,8 @@ public struct Coverage {
 
     /// Reasons are of two kinds: why a session ended, and why its last connect failed.
     private static func isCause(_ name: String) -> Bool {
-        let others = ["timeout_connect", "backends_full", "out_of_descriptors"]
-        return name.hasPrefix("connect_") || others.contains(name)
+        name.hasPrefix("connect_")
+            || ["timeout_connect", "backends_full", "out_of_descriptors"].contains(name)
     }
 
     private static func endsSessions(_ name: String) -> Bool {

@@ -157,10 +157,6 @@ def test_bulk_readers_that_stand_still_leave_buffers_to_the_others(start_weir, b
         exchange(client, server)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=TimeoutError,
-    reason="each direction that copies to a reader that stands still keeps up to four receive buffers; "
-    "with all of them kept so, no session of the worker receives any more")
 def test_subscribers_that_stand_still_leave_buffers_to_the_others(start_weir, new_backend, short_folder):
     """Messages too small for a pipe, to clients that never read; unix sockets, for their small buffers."""
     backend = new_backend(str(short_folder / "backend"))

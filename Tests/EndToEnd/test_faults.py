@@ -92,10 +92,6 @@ def test_no_descriptor_left_pauses_accept_without_a_spin_and_recovers(start_weir
         server.close()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="where only the backend's socket cannot be opened, accepting goes on: one waiting client after "
-    "another is accepted and closed")
 def test_an_odd_descriptor_left_costs_no_client_that_could_wait(start_weir, backend):
     weir = with_descriptors_for_sessions(start_weir, backend, 21)
     for _ in range(40):

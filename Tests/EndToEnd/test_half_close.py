@@ -178,10 +178,6 @@ def leave_with_a_reset_in_mid_stream(source):
     sender.join(30)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="nobody watches the source of a direction whose destination is full; "
-    "its reset is seen when the destination reads again, or at the idle timeout")
 @pytest.mark.parametrize("relay", ["copy", "splice"])
 @pytest.mark.parametrize("first", ["client", "backend"])
 def test_a_reset_is_passed_on_although_the_other_side_does_not_read(start, relay, first):
