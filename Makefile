@@ -20,7 +20,9 @@ run_packages = curl
 test_packages = postgresql python3 python3-pytest redis-server redis-tools
 bench_packages = haproxy libnginx-mod-stream nginx python3 wrk
 
-.PHONY: help run build test test-epoll lint bench install uninstall clean \
+FUZZ_SECONDS = 60
+
+.PHONY: help run build simulate test test-epoll simulate-mutants fuzz lint bench install uninstall clean \
 	packages run-packages test-packages bench-packages swift
 
 help: ## list the targets
@@ -33,11 +35,24 @@ run: run-packages build ## build Weir and see it work: `weir demo`
 build: packages swift ## build Weir, optimised, into .build/release
 	$(SWIFT) build -c release --static-swift-stdlib --product weir
 
-test: test-packages build ## run all tests: Swift's, then those against the built Weir
+simulate: packages swift ## build the seed runner: .build/release/simulate --help
+	$(SWIFT) build -c release --static-swift-stdlib --product simulate
+
+test: test-packages build simulate ## run all tests: Swift's, then those against the built Weir
 	@WEIR=$(abspath $(WEIR)) SWIFT=$(SWIFT) $(PYTHON) Tests/run.py
 
 test-epoll: test-packages ## the same where io_uring is forbidden
 	@$(PYTHON) Tests/without_io_uring.py $(MAKE) --no-print-directory test
+
+simulate-mutants: packages swift ## show that the simulator sees every planted defect
+	@SWIFT=$(SWIFT) Tests/simulate-mutants.sh
+
+fuzz: packages swift ## run each fuzz target for FUZZ_SECONDS; what it finds is left in .build/fuzz
+	WEIR_FUZZ=1 $(SWIFT) build -c release --product fuzz-configuration --scratch-path .build/fuzz \
+		-Xswiftc -sanitize=fuzzer
+	@mkdir -p .build/fuzz/corpus-configuration
+	.build/fuzz/release/fuzz-configuration -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
+		-artifact_prefix=.build/fuzz/ .build/fuzz/corpus-configuration Tests/Corpus/configuration
 
 lint: test-packages build ## check the format of the code and what the program is linked to
 	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift

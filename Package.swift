@@ -11,6 +11,16 @@ let common: [SwiftSetting] = [
 /// Pure modules also keep strict memory safety: every unsafe construct in them is marked `unsafe`.
 let pure: [SwiftSetting] = common + [.strictMemorySafety()]
 
+/// libFuzzer brings a `main` of its own: these are there for `make fuzz` only.
+let fuzzTargets: [Target] =
+    Context.environment["WEIR_FUZZ"] == nil
+    ? []
+    : [
+        .executableTarget(
+            name: "fuzz-configuration", dependencies: ["Configuration"],
+            swiftSettings: common + [.unsafeFlags(["-parse-as-library"])])
+    ]
+
 let package = Package(
     name: "weir",
     products: [.executable(name: "weir", targets: ["weir"])],
@@ -43,7 +53,9 @@ let package = Package(
             name: "Simulation",
             dependencies: ["Base", "Configuration", "Ring", "Telemetry", "Dataplane", "SimulatedKernel"],
             swiftSettings: common),
-        .executableTarget(name: "simulate", dependencies: ["Base", "Simulation", "SimulatedKernel", "CLinux"], swiftSettings: common),
+        .executableTarget(
+            name: "simulate", dependencies: ["Base", "Simulation", "SimulatedKernel", "CLinux"],
+            swiftSettings: common),
         .executableTarget(name: "weir", dependencies: ["Control"], swiftSettings: common),
 
         .testTarget(name: "BaseTests", dependencies: ["Base"], swiftSettings: common),
@@ -55,6 +67,6 @@ let package = Package(
         .testTarget(
             name: "RingTests", dependencies: ["Ring", "EmulatedKernel", "Base", "CLinux"],
             swiftSettings: common),
-    ],
+    ] + fuzzTargets,
     swiftLanguageModes: [.v6]
 )

@@ -3,7 +3,7 @@
 # within 1,000 seeds. Exit code 1 where one is not.
 cd "$(dirname "$0")/.." || exit 2
 build=.build/mutants
-swift build -c release --product simulate --scratch-path $build -Xswiftc -DMUTANTS >&2 || exit 2
+${SWIFT:-swift} build -c release --product simulate --scratch-path $build -Xswiftc -DMUTANTS >&2 || exit 2
 simulate=$build/release/simulate
 export SWIFT_BACKTRACE=enable=no
 missed=0

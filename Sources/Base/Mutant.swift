@@ -4,10 +4,12 @@
 
 /// One defect each; the name says what goes wrong.
 package enum Mutant: String, CaseIterable, Sendable {
-    case lostBuffer, doubleClose, slotFreedEarly, droppedHalfClose, twoSends, missedRearmAfterNoBuffers
+    case lostBuffer, doubleClose, slotFreedEarly, staleGeneration, droppedHalfClose, twoSends,
+        missedRearmAfterNoBuffers
     case bytesOffByOne, missedIdleTimer, backendNotReleased, queueDroppedAtEnd, pipeNotReturned
     case recordTwice, resetNotPassedOn, connectNeverTimesOut, shortSendRepeated, acceptNotRearmed
-    case clientPlaceNotReleased, pipedBytesDroppedAtEnd, receivesInWrongOrder, cancelledReceiveNotResumed
+    case clientPlaceNotReleased, pipedBytesDroppedAtEnd, receivesInWrongOrder, cancelledReceiveNotResumed,
+        spinsForRoom
 
     #if MUTANTS
         /// The defect that is active in this process; set once, before any worker.

@@ -33,7 +33,7 @@ extension Worker {
         timers.clear(slot)
         leaveStarved(slot, session, .toBackend)
         leaveStarved(slot, session, .toClient)
-        if session.pointee.inKernel.isEmpty || mutant(.slotFreedEarly) {
+        if session.pointee.inKernel.isEmpty || mutant(.slotFreedEarly) || mutant(.staleGeneration) {
             session.pointee.inKernel = []
             release(slot, session)
             return

@@ -94,7 +94,9 @@ extension Worker {
         let receives =
             session.isInKernel(.receive(direction)) || session.isInKernel(.cancelReceive(direction))
         let sends = session.isInKernel(.send(direction))
-        let polls = session.isInKernel(.pollInput(direction)) || session.isInKernel(.pollOutput(direction))
+        let polls =
+            session.isInKernel(.pollInput(direction)) || session.isInKernel(.pollOutput(direction))
+            || relay.pointee.waitsForTimer
         expect(sends <= (relay.pointee.queueCount > 0), "a send sends the head of the queue")
         expect((relay.pointee.queueCount > 0) <= sends, "a queue that is not empty is being sent")
         switch relay.pointee.phase {

@@ -32,6 +32,8 @@ struct Relay: BitwiseCopyable {
     var quietSplices: UInt8 = 0
     /// True exactly while it stands in the worker's list of those who wait for buffers.
     var isStarved = false
+    /// True exactly while the session's timer is to look whether the destination has room: see `roomPolled`.
+    var waitsForTimer = false
     /// Received and unsent buffers, oldest first.
     var queueHead = BufferRing.none
     var queueTail = BufferRing.none

@@ -48,6 +48,37 @@ extension Worker {
         if phase == .splicing || phase == .ending { pump(slot, session, direction) }
     }
 
+    /// A poll for room at the destination completed. Where the destination has sent its end, every such poll
+    /// completes at once, room or not: asking again would spin, so the timer asks.
+    mutating func roomPolled(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction,
+        _ completion: Completion
+    ) {
+        if completion.isPollWritable || mutant(.spinsForRoom) {
+            readied(slot, session, direction)
+            return
+        }
+        session.relay(direction).pointee.waitsForTimer = true
+        timers.set(slot, deadline: now + Self.roomRetryNanoseconds)
+    }
+
+    private static var roomRetryNanoseconds: UInt64 { 5_000_000 }
+
+    /// The session's timer fired. False where the session ended by it.
+    mutating func retryRoom(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) -> Bool {
+        if !retryRoom(slot, session, .toBackend) { return false }
+        return retryRoom(slot, session, .toClient)
+    }
+
+    private mutating func retryRoom(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
+    ) -> Bool {
+        guard session.relay(direction).pointee.waitsForTimer else { return true }
+        session.relay(direction).pointee.waitsForTimer = false
+        readied(slot, session, direction)
+        return sessions.isLive(slot) && session.pointee.state == .relaying
+    }
+
     private mutating func pump(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
     ) {

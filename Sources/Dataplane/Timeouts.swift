@@ -55,6 +55,7 @@ extension Worker {
     }
 
     private mutating func checkIdle(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        guard retryRoom(slot, session) else { return }
         let idle = snapshot.listener(Int(session.pointee.listener)).pointee.idleTimeoutNanoseconds
         if now >= session.pointee.lastActivityAt &+ idle {
             finish(slot, session, .idleTimeout)

@@ -60,6 +60,13 @@ public struct ListeningSocket: Sendable {
     }
 }
 
+/// Where the kernel writes what woke the worker. A read into it is in the kernel as long as the ring lives, so
+/// that it is a member behind the ring and not freed before it.
+struct WakeBuffer: ~Copyable {
+    let value = UnsafeMutablePointer<UInt64>.allocate(capacity: 1)
+    deinit { value.deallocate() }
+}
+
 public struct Worker: ~Copyable {
     // The ring goes first: the kernel writes into the others' memory until it is gone.
     let ring: Ring
@@ -80,7 +87,7 @@ public struct Worker: ~Copyable {
     let acceptors: UnsafeMutablePointer<Acceptor>
     let acceptorCount: Int
     let policies: UnsafeMutablePointer<PolicyState>
-    let wakeBuffer: UnsafeMutablePointer<UInt64>
+    let wakeBuffer: WakeBuffer
     let peerAddress: UnsafeMutablePointer<sockaddr_storage>
 
     var random: RandomSource
@@ -144,8 +151,7 @@ public struct Worker: ~Copyable {
                 policy: pool.pointee.policy, candidates: pool.pointee.candidates, seed: random.next())
             (policies + index).initialize(to: state)
         }
-        wakeBuffer = .allocate(capacity: 1)
-        wakeBuffer.initialize(to: 0)
+        wakeBuffer = WakeBuffer()
         peerAddress = .allocate(capacity: 1)
         peerAddress.initialize(to: sockaddr_storage())
         nextIdentifier = random.next()
@@ -158,7 +164,6 @@ public struct Worker: ~Copyable {
         acceptors.deallocate()
         policies.deinitialize(count: snapshot.poolCount)
         policies.deallocate()
-        wakeBuffer.deallocate()
         peerAddress.deallocate()
     }
 
@@ -234,7 +239,9 @@ public struct Worker: ~Copyable {
     }
 
     private mutating func dispatch(_ completion: Completion, _ operation: Operation, slot: UInt32) {
-        guard sessions.isLive(slot), completion.token.matches(generation: sessions.generation(slot)) else {
+        guard sessions.isLive(slot),
+            completion.token.matches(generation: sessions.generation(slot)) || mutant(.staleGeneration)
+        else {
             counters.pointee.add(.staleCompletions)
             if let buffer = completion.buffer { discard(buffer) }
             return
@@ -254,8 +261,10 @@ public struct Worker: ~Copyable {
         case .sendToBackend: sent(slot, session, .toBackend, completion.result)
         case .connect: connected(slot, session, completion.result)
         case .cancelConnect: connectCancelled(slot, session)
-        case .pollClientReadable, .pollBackendWritable: readied(slot, session, .toBackend)
-        case .pollBackendReadable, .pollClientWritable: readied(slot, session, .toClient)
+        case .pollClientReadable: readied(slot, session, .toBackend)
+        case .pollBackendReadable: readied(slot, session, .toClient)
+        case .pollBackendWritable: roomPolled(slot, session, .toBackend, completion)
+        case .pollClientWritable: roomPolled(slot, session, .toClient, completion)
         case .watchClient: watched(slot, session, .toBackend, completion)
         case .watchBackend: watched(slot, session, .toClient, completion)
         case .cancelReceiveFromClient: receiveCancelled(slot, session, .toBackend)
@@ -287,7 +296,7 @@ public struct Worker: ~Copyable {
     // MARK: Commands
 
     private func armWake() {
-        ring.read(settings.wakeDescriptor, into: wakeBuffer, count: 8, token: workerToken(.wake))
+        ring.read(settings.wakeDescriptor, into: wakeBuffer.value, count: 8, token: workerToken(.wake))
     }
 
     private mutating func woken() {

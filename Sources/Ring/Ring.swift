@@ -17,6 +17,10 @@ public struct Completion: BitwiseCopyable {
     /// Of a poll: the descriptor is in error (a reset, for one).
     @inline(__always)
     public var isPollError: Bool { result > 0 && result & Int32(POLLERR) != 0 }
+    /// For the answer of `pollWritable`: there is room, or the connection is at its end. False where the poll
+    /// ended only because the other side sends no more, which io_uring tells every poll.
+    @inline(__always)
+    public var isPollWritable: Bool { result < 0 || result & (POLLOUT | POLLERR | POLLHUP) != 0 }
     /// The provided buffer that the data lies in; nil where the kernel took none.
     @inline(__always)
     public var buffer: UInt16? {

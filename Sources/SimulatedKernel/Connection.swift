@@ -67,6 +67,9 @@ public struct Connection: BitwiseCopyable {
     var pollingWritable: Int32 = -1
     var pollingError: Int32 = -1
     var connecting: Int32 = -1
+    /// Polls for room in a row that ended without room, less than a millisecond apart.
+    var vainPolls = 0
+    var vainPollAt: UInt64 = 0
 
     /// When bytes were last moved between the worker and this connection, as far as the worker can tell.
     public var movedAt: UInt64 = 0

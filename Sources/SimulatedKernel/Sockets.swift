@@ -144,13 +144,15 @@ extension SimulatedKernel {
         var found: Int32 = 0
         if operation.kind == .pollReadable {
             if connection.pointee.toUs.unread > 0 { found |= Int32(POLLIN) }
-            if connection.pointee.toUs.hasEndArrived { found |= Int32(POLLIN) | Self.pollReadEnd }
+            if connection.pointee.toUs.hasEndArrived { found |= Int32(POLLIN) }
         } else if operation.kind == .pollWritable,
             connection.pointee.isWritable || connection.pointee.toPeer.isEndWritten
         {
             found |= Int32(POLLOUT)
         }
-        // What is asked for by no poll and told to all.
+        // What is told to every poll, asked for or not (the kernel's IO_POLL_UNMASK): a peer that has ended ends
+        // a wait for room as well.
+        if connection.pointee.toUs.hasEndArrived { found |= Self.pollReadEnd }
         if connection.pointee.toUs.hasEndArrived, connection.pointee.toPeer.isEndWritten {
             found |= Int32(POLLHUP)
         }
@@ -159,7 +161,18 @@ extension SimulatedKernel {
             if operation.kind == .pollReadable { found |= Int32(POLLIN) }
             if operation.kind == .pollWritable { found |= Int32(POLLOUT) }
         }
+        if operation.kind == .pollWritable, found == Self.pollReadEnd { countVainPoll(connection) }
         if found != 0 { finish(number, result: found) }
+    }
+
+    /// A worker that asks again and again for what does not come burns a core.
+    private func countVainPoll(_ connection: UnsafeMutablePointer<Connection>) {
+        let isSoon = now < connection.pointee.vainPollAt + 1_000_000
+        connection.pointee.vainPolls = isSoon ? connection.pointee.vainPolls + 1 : 0
+        connection.pointee.vainPollAt = now
+        if connection.pointee.vainPolls > 20 {
+            fail("the worker spins on descriptor \(connection.pointee.descriptor), which has no room")
+        }
     }
 
     func wakeReaders(_ index: Int32) {
@@ -167,6 +180,9 @@ extension SimulatedKernel {
         if connection.pointee.receiving >= 0 { attempt(connection.pointee.receiving) }
         if connection.pointee.pollingReadable >= 0 { attempt(connection.pointee.pollingReadable) }
         if connection.pointee.pollingError >= 0 { attempt(connection.pointee.pollingError) }
+        if connection.pointee.toUs.hasEndArrived, connection.pointee.pollingWritable >= 0 {
+            attempt(connection.pointee.pollingWritable)
+        }
     }
 
     func wakeWriters(_ index: Int32) {

@@ -21,6 +21,7 @@ extension World {
 
     func checkAfterTurn(_ worker: borrowing Worker, _ coverage: Coverage) {
         var perHost = [Int](repeating: 0, count: 4 * plan.configuration.listeners.count)
+        var waitsForDescriptor = false
         worker.forEachSession { view in
             coverage.add(view)
             if view.isStarved { coverage.add(.starved) }
@@ -30,12 +31,14 @@ extension World {
             while facts.count <= Int(client) { facts.append(SessionFacts()) }
             perHost[view.listener * 4 + Int(kernel.clientHost(client))] += 1
             switch view.state {
-            case .connecting: checkConnecting(view)
+            case .connecting:
+                checkConnecting(view)
+                if view.backendDescriptor < 0 { waitsForDescriptor = true }
             case .relaying: checkRelaying(view, client)
             case .closing: checkClosing(client)
             }
         }
-        checkQueues(perHost)
+        checkQueues(perHost, waitsForDescriptor)
         for (place, listener) in plan.configuration.listeners.enumerated() {
             guard let limit = listener.limits.sessionsPerClient else { continue }
             for host in 0..<4 where perHost[place * 4 + host] > limit {
@@ -45,14 +48,14 @@ extension World {
         }
     }
 
-    /// Clients do not wait in a queue while there is room for their sessions.
-    private func checkQueues(_ perHost: [Int]) {
+    /// Clients do not wait in a queue while there is room for their sessions, descriptors included.
+    private func checkQueues(_ perHost: [Int], _ waitsForDescriptor: Bool) {
         if askedToDrain { return }
         let total = perHost.reduce(0, +)
         for (place, listener) in plan.configuration.listeners.enumerated() {
             let own = perHost[(place * 4)..<(place * 4 + 4)].reduce(0, +)
             let isFull =
-                total >= min(plan.configuration.limits.sessions, plan.slots)
+                waitsForDescriptor || total >= min(plan.configuration.limits.sessions, plan.slots)
                 || own >= listener.limits.sessions ?? Int.max
             if isFull { fullAt[place] = kernel.now }
             let waited = min(kernel.queueNeglectedNanoseconds(place), kernel.now - fullAt[place])

@@ -3,22 +3,13 @@
 
 struct RecordReader {
     private var partial: [[UInt8]] = [[], []]
-    /// Bytes of the line that a failed write left cut short; 0 for none.
-    private var cutAt = [0, 0]
     private(set) var lineCounts = [0, 0]
-
-    /// A write failed: what the sink took of a line stays as it is, and must be ended before the next.
-    mutating func lost(log: Int) { cutAt[log] = partial[log].count }
 
     mutating func take(log: Int, _ bytes: UnsafeRawBufferPointer, _ body: (LogRecord) -> Void) {
         for octet in bytes {
             if octet == UInt8(ascii: "\n") {
-                let isCut = cutAt[log] > 0 && partial[log].count == cutAt[log]
-                cutAt[log] = 0
-                if !isCut {
-                    lineCounts[log] += 1
-                    body(LogRecord(line: partial[log]))
-                }
+                lineCounts[log] += 1
+                body(LogRecord(line: partial[log]))
                 partial[log].removeAll(keepingCapacity: true)
             } else {
                 partial[log].append(octet)
