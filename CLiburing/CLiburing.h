@@ -45,9 +45,6 @@ static inline void weir_sqe_select_buffer(struct io_uring_sqe *sqe, uint16_t gro
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = group;
 }
-static inline void weir_sqe_or_ioprio(struct io_uring_sqe *sqe, uint16_t bits) {
-    sqe->ioprio |= bits;
-}
 
 // Buffer ring entries; the tail is published once a batch by weir_buffer_ring_advance.
 static inline void weir_buffer_ring_add(struct io_uring_buf_ring *ring, void *address,

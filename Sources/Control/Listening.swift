@@ -75,8 +75,8 @@ struct Listening {
         }
     }
 
-    /// A unix socket that nobody listens on is what a crashed process left: it is removed. One that answers
-    /// is an error.
+    /// A unix socket that refuses is what a crashed process left: it is removed. Any other answer is an error:
+    /// somebody may be there.
     private func removeStale(_ path: String, listener: String) throws(Failure) {
         guard let address = SocketAddress(unixPath: path) else {
             throw Failure(
@@ -89,12 +89,19 @@ struct Listening {
             throw Failure(
                 "listener \(listener): \(path) exists and is no socket; move it or bind another path")
         }
-        let probe = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        // Non-blocking: a server whose queue is full would hold up the start.
+        let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+        let probe = socket(AF_UNIX, kind, 0)
         defer { close(probe) }
-        if probe >= 0, address.with({ connect(probe, $0, $1) }) == 0 {
-            throw Failure("listener \(listener): another process listens on \(path)")
+        let code = probe >= 0 && address.with({ connect(probe, $0, $1) }) == 0 ? 0 : errno
+        switch code {
+        case ECONNREFUSED: unlink(path)
+        case 0, EAGAIN: throw Failure("listener \(listener): another process listens on \(path)")
+        default:
+            throw Failure(
+                "listener \(listener): cannot tell who has \(path): \(errorText(code)); "
+                    + "remove it or bind another path")
         }
-        unlink(path)
     }
 
     private static func listen(

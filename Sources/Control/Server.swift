@@ -24,7 +24,7 @@ public final class Server {
     private let options: ServerOptions
     private let events: EventLog
     private let logs: LogFiles
-    private let listening: Listening
+    private var listening: Listening
     private let shared: UnsafeMutablePointer<SharedState>
     private var threads: [WorkerThread] = []
     private let reports: Int32
@@ -68,14 +68,14 @@ public final class Server {
         while true {
             if let failed = threads.first(where: { $0.currentState == .failed }) {
                 events.write(.error, "worker_failed") { $0.text("cause", failed.failure) }
-                listening.unixPaths.forEach { unlink($0) }
+                removeUnixSockets()
                 return 1
             }
             if threads.allSatisfy({ $0.currentState == .ended }) || monotonicSeconds() >= leaveAt { break }
             waitForSomething()
         }
         summarise()
-        listening.unixPaths.forEach { unlink($0) }
+        removeUnixSockets()
         return 0
     }
 
@@ -228,8 +228,15 @@ public final class Server {
         reportDrain(secondsLeft: Double(options.drainTimeoutSeconds))
         Systemd.notify("STOPPING=1\nSTATUS=draining")
         ask(.drain)
-        // Nobody accepts on these any more.
+        // Nobody accepts on these any more. The paths go first: a successor may bind them from here on, and
+        // what is there when this process ends is the successor's.
+        removeUnixSockets()
         listening.shared.forEach { close($0) }
+    }
+
+    private func removeUnixSockets() {
+        listening.unixPaths.forEach { unlink($0) }
+        listening.unixPaths = []
     }
 
     private func stop(_ why: StaticString) {

@@ -26,9 +26,16 @@ struct InheritedSocket {
         for descriptor in 3..<3 + count {
             _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
             _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK)
-            guard let address = Address(boundTo: descriptor) else {
-                throw Failure("descriptor \(descriptor) from systemd is no stream socket of a known family")
+            var isListening: Int32 = 0
+            var length = UInt32(MemoryLayout<Int32>.size)
+            getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &isListening, &length)
+            guard isListening == 1, let address = Address(boundTo: descriptor) else {
+                throw Failure(
+                    "descriptor \(descriptor) from systemd is no listening stream socket of a known family")
             }
+            var on: Int32 = 1
+            // Fails on unix sockets, which need it not.
+            setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, length)
             sockets.append(InheritedSocket(descriptor: descriptor, address: address))
         }
         return sockets

@@ -32,7 +32,7 @@ enum PauseCause: UInt8 {
     init?(acceptErrno code: Int32) {
         switch code {
         case ECANCELED, EAGAIN, EINTR, ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET,
-            EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH:
+            EHOSTUNREACH, ENETUNREACH:
             return nil
         case EMFILE, ENFILE: self = .outOfDescriptors
         case ENOBUFS, ENOMEM: self = .outOfMemory
@@ -204,6 +204,9 @@ extension Worker {
 
     /// False where the client has as many sessions as it may.
     private func countClient(_ session: UnsafeMutablePointer<Session>, limit: Int) -> Bool {
+        // Unix sockets tell no clients apart, and one that is gone already has no address.
+        let family = session.pointee.client.family
+        guard family == .ipv4 || family == .ipv6 else { return true }
         let listener = Int(session.pointee.listener)
         let answer = shared.pointee.clients?.acquire(session.pointee.client, listener: listener, limit: limit)
         switch answer {

@@ -24,7 +24,6 @@ extension Worker {
             guard candidates[index].acquire() else { continue }
             session.pointee.backend = UInt16(index)
             session.pointee.holdsBackend = true
-            session.pointee.attempts += 1
             connect(slot, session, to: pool.pointee.backends + index)
             return
         }
@@ -46,6 +45,7 @@ extension Worker {
             noSocket(slot, session, -descriptor)
             return
         }
+        session.pointee.attempts += 1
         session.pointee.backendDescriptor = descriptor
         session.pointee.connectStartedAt = now
         if backend.pointee.isTCP { setOption(descriptor, Int(IPPROTO_TCP), TCP_NODELAY, 1) }

@@ -10,6 +10,10 @@ struct PipePool: ~Copyable {
     private static let limit = 512
     /// What is asked for: the most that Linux grants an unprivileged process (fs.pipe-max-size).
     private static let capacityBytes: Int32 = 1 << 20
+    /// A smaller one is worse than copying: a user with too many pipes gets them of 8 KiB.
+    private static let leastCapacityBytes: Int32 = 1 << 16
+    /// How long to leave the kernel alone after it gave none.
+    private static let pauseNanoseconds: UInt64 = 1_000_000_000
 
     struct Pipe {
         var input: Int32 = -1
@@ -27,6 +31,8 @@ struct PipePool: ~Copyable {
     /// Where the kernel writes the two descriptors of a new pipe.
     private let ends: UnsafeMutablePointer<Int32>
     private var vacantCount: Int
+    /// The kernel is not asked before.
+    private var nextTryAt: UInt64 = 0
 
     init(port: KernelPort) {
         self.port = port
@@ -49,7 +55,9 @@ struct PipePool: ~Copyable {
     }
 
     /// True where `take` has a pipe, or may open one.
-    var hasRoom: Bool { firstIdle != Self.none || vacantCount > 0 }
+    func hasRoom(now: UInt64) -> Bool {
+        firstIdle != Self.none || (vacantCount > 0 && now >= nextTryAt)
+    }
 
     /// How many are open, and how many of them nobody holds; for the sweep of invariants.
     var counts: (open: Int, idle: Int) {
@@ -63,16 +71,25 @@ struct PipePool: ~Copyable {
     }
 
     /// An empty pipe; nil where the limit or the process's descriptors are used up.
-    mutating func take() -> UInt16? {
+    mutating func take(now: UInt64) -> UInt16? {
         if firstIdle != Self.none {
             let number = firstIdle
             firstIdle = pipes[Int(number)].nextIdle
             return number
         }
-        guard vacantCount > 0 else { return nil }
+        guard hasRoom(now: now) else { return nil }
         let number = vacant[vacantCount - 1]
+        ends[0] = -1
+        ends[1] = -1
         let capacity = port.makePipe(port.context, ends, Self.capacityBytes)
-        guard capacity > 0 else { return nil }
+        guard capacity >= Self.leastCapacityBytes else {
+            nextTryAt = now + Self.pauseNanoseconds
+            if ends[0] >= 0 {
+                _ = port.close(port.context, ends[0])
+                _ = port.close(port.context, ends[1])
+            }
+            return nil
+        }
         vacantCount -= 1
         pipes[Int(number)] = Pipe(input: ends[1], output: ends[0], capacityBytes: UInt32(capacity))
         return number

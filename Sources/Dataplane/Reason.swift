@@ -3,14 +3,6 @@
 
 import Glibc
 
-/// Who a termination is owed to.
-public enum Side: UInt8, Sendable {
-    case nobody
-    case client
-    case backend
-    case weir
-}
-
 /// Why a session ended; the log's `reason`, and as the cause of a failed connect its `cause`.
 public enum Reason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     /// Both sides sent all they had and said so.
@@ -54,17 +46,6 @@ public enum Reason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
         case .clientLimit: "client_limit"
         case .outOfDescriptors: "out_of_descriptors"
         case .shutdown: "shutdown"
-        }
-    }
-
-    public var side: Side {
-        switch self {
-        case .ok, .idleTimeout: .nobody
-        case .clientReset: .client
-        case .backendReset, .noBackend, .connectRefused, .connectTimeout, .connectUnreachable,
-            .connectFailed:
-            .backend
-        case .backendsFull, .clientLimit, .outOfDescriptors, .shutdown: .weir
         }
     }
 

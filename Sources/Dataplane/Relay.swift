@@ -198,7 +198,7 @@ extension Worker {
         }
         relay.pointee.fullReceives &+= 1
         guard relay.pointee.fullReceives >= Self.fullReceivesThatMakeBulk, relay.pointee.phase == .copying,
-            snapshot.listener(Int(session.pointee.listener)).pointee.relay == .automatic, pipes.hasRoom
+            snapshot.listener(Int(session.pointee.listener)).pointee.relay != .copy, pipes.hasRoom(now: now)
         else { return }
         relay.pointee.fullReceives = 0
         relay.pointee.phase = .switching

@@ -135,7 +135,7 @@ extension Worker {
     ) -> Bool {
         let relay = session.relay(direction)
         if relay.pointee.pipe == PipePool.none {
-            guard let number = pipes.take() else {
+            guard let number = pipes.take(now: now) else {
                 beginCopying(slot, session, direction)
                 return false
             }

@@ -43,7 +43,8 @@ public struct KernelPort {
     public var splice:
         @convention(c) (_ context: Context, _ input: Int32, _ output: Int32, _ length: Int) -> Int
     /// A non-blocking pipe: `descriptors[0]` reads, `[1]` writes; asks for `capacityBytes`, keeps what the
-    /// kernel grants. Answers the capacity in bytes.
+    /// kernel grants (pipe(7): a user over its share of pipe memory gets as little as 8 KiB). Answers the
+    /// capacity in bytes.
     public var makePipe:
         @convention(c) (
             _ context: Context, _ descriptors: UnsafeMutablePointer<Int32>, _ capacityBytes: Int32

@@ -22,7 +22,6 @@ extension KernelPort {
             },
             makePipe: { _, descriptors, capacityBytes in
                 if pipe2(descriptors, O_NONBLOCK | O_CLOEXEC) != 0 { return -errno }
-                // An unprivileged process over its share of pipe memory is refused more: keep what there is.
                 _ = weir_set_pipe_size(descriptors[0], capacityBytes)
                 return weir_pipe_size(descriptors[0])
             },
