@@ -1,6 +1,7 @@
 """What runs out or gets stuck: descriptors, the log's disk, the log's reader. The process stays up, and
 no running session loses a byte."""
 
+import itertools
 import os
 import resource
 import select
@@ -118,7 +119,10 @@ def test_one_descriptor_short_of_a_session_ends_it_with_that_reason(start_weir, 
     weir = start_weir(backend, listener={"timeouts": {"connect": "300ms"}})
     pair = weir.pair(backend)
     soft, hard = resource.prlimit(weir.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(weir.pid, resource.RLIMIT_NOFILE, (weir.descriptor_count() + 1, hard))
+    # The limit is on numbers: just above the lowest one that is free.
+    taken = weir.descriptors()
+    lowest = next(number for number in itertools.count() if number not in taken)
+    resource.prlimit(weir.pid, resource.RLIMIT_NOFILE, (lowest + 1, hard))
     assert ending_of(weir.connect()) in ("fin", "reset")
     (session,) = weir.wait_for_sessions(1)
     assert session["reason"] == "out_of_descriptors"

@@ -128,8 +128,11 @@ class Weir:
         (session,) = self.wait_for_sessions(1)
         return session
 
+    def descriptors(self):
+        return {int(name) for name in os.listdir(f"/proc/{self.pid}/fd")}
+
     def descriptor_count(self):
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        return len(self.descriptors())
 
     def socket_count(self):
         folder = f"/proc/{self.pid}/fd"
