@@ -72,7 +72,14 @@ extension Worker {
     mutating func receive(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction) {
         let operation = Operation.receive(direction)
         let token = submitting(operation, slot, session)
-        ring.receiveMultishot(session.source(direction), group: Self.bufferGroup, token: token)
+        if isShortOfBuffers {
+            // A multishot receive may take 33 buffers before it can be stopped.
+            ring.receive(
+                session.source(direction), group: Self.bufferGroup, length: buffers.bufferSizeBytes,
+                token: token)
+        } else {
+            ring.receiveMultishot(session.source(direction), group: Self.bufferGroup, token: token)
+        }
     }
 
     mutating func received(

@@ -109,7 +109,7 @@ public struct Worker: ~Copyable {
     /// others what those need to go on.
     var queueLimit: UInt16 { isShortOfBuffers ? 1 : 4 }
     var queueResumes: UInt16 { isShortOfBuffers ? 0 : 1 }
-    private var isShortOfBuffers: Bool { buffers.heldCount > buffers.limit / 2 }
+    var isShortOfBuffers: Bool { buffers.heldCount > buffers.limit / 2 }
     static let bufferGroup: UInt16 = 0
     static let submissionEntries: UInt32 = 1024
     static let completionEntries: UInt32 = 8192
