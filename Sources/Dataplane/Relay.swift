@@ -150,8 +150,8 @@ extension Worker {
         ring.pollError(session.source(direction), token: submitting(.watch(direction), slot, session))
     }
 
-    /// A socket that is closed both ways completes the watch as well, without an error: that is no reset,
-    /// and nothing more can come of it.
+    /// A peer that only sent its end completes the watch as well, without an error: that is no reset. The watch
+    /// is used up by it; a reset that follows is found by the next operation on the socket.
     mutating func watched(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction,
         _ completion: Completion

@@ -174,7 +174,8 @@ public struct Ring: ~Copyable {
         weir_sqe_set_token(entry, token.bits)
     }
 
-    /// Completes once when `descriptor` is in error or closed both ways; data does not wake it.
+    /// Completes once when `descriptor` is in error or its peer has sent its end (the kernel adds POLLRDHUP to
+    /// every poll); data does not wake it.
     @inline(__always)
     public func pollError(_ descriptor: Int32, token: Token) {
         let entry = entry()
