@@ -6,12 +6,15 @@
 // The C library's own types come from Swift's Glibc module: a second reading of the same headers, with other
 // feature macros, would make other types of the same names.
 #pragma clang module import SwiftGlibc
+#include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <linux/sockios.h>
 #include <stdint.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -72,6 +75,10 @@ static inline long weir_splice(int input, int output, size_t length) {
 }
 static inline int weir_set_pipe_size(int descriptor, int bytes) { return fcntl(descriptor, F_SETPIPE_SZ, bytes); }
 static inline int weir_pipe_size(int descriptor) { return fcntl(descriptor, F_GETPIPE_SZ); }
+static inline int weir_undelivered_bytes(int descriptor) {
+    int bytes = 0;
+    return ioctl(descriptor, SIOCOUTQ, &bytes) == 0 ? bytes : -errno;
+}
 
 // Calls whose address argument is a transparent union in C, for the kernel that is emulated on epoll.
 static inline int weir_connect(int descriptor, const void *address, socklen_t length) {

@@ -64,6 +64,15 @@ public struct TimerWheel: ~Copyable {
         count += 1
     }
 
+    /// Sets the timer, or moves it to `deadline` where it is set to a later one.
+    public mutating func setNoLater(_ timer: UInt32, deadline: UInt64) {
+        let before = nodes[Int(timer)]
+        set(timer, deadline: deadline)
+        if before.bucket != 0, before.deadlineTick < nodes[Int(timer)].deadlineTick {
+            set(timer, deadline: origin + before.deadlineTick << Self.tickShift)
+        }
+    }
+
     /// Clears the timer; nothing happens where it is not set.
     public mutating func clear(_ timer: UInt32) {
         precondition(Int(timer) < capacity)

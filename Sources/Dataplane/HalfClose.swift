@@ -6,6 +6,15 @@ import Glibc
 import Ring
 
 extension Worker {
+    private static var watchHalfClosedAfterNanoseconds: UInt64 { 1_000_000_000 }
+
+    /// The session's timer fired: it is half-closed for a while, perhaps.
+    mutating func watchHalfClosed(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        for direction in Direction.allCases where session.relay(direction).pointee.phase == .ended {
+            watchSource(slot, session, direction)
+        }
+    }
+
     /// The source of this direction is at its end.
     mutating func inputEnded(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
@@ -22,6 +31,10 @@ extension Worker {
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
     ) {
         session.relay(direction).pointee.phase = .ended
+        if session.pointee.lostSide != .none {
+            resetWhenDelivered(slot, session)
+            return
+        }
         if session.relay(direction.opposite).pointee.phase == .ended {
             // Closing tells it just as well.
             finish(slot, session, .ok)
@@ -30,5 +43,8 @@ extension Worker {
         if mutant(.droppedHalfClose) { return }
         // A destination that is gone makes this fail; its own direction finds out.
         _ = settings.port.shutdown(settings.port.context, session.destination(direction), Int32(SHUT_WR))
+        // Nobody reads from the source any more. Mostly the other direction ends soon; only where it does not is a
+        // watch for a reset worth its submission.
+        timers.setNoLater(slot, deadline: now + Self.watchHalfClosedAfterNanoseconds)
     }
 }

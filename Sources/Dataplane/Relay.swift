@@ -32,7 +32,8 @@ struct Relay: BitwiseCopyable {
     var quietSplices: UInt8 = 0
     /// True exactly while it stands in the worker's list of those who wait for buffers.
     var isStarved = false
-    /// True exactly while the session's timer is to look whether the destination has room: see `roomPolled`.
+    /// True exactly while the session's timer is to look whether the destination has room (`roomPolled`), or
+    /// has taken over all (`resetWhenDelivered`).
     var waitsForTimer = false
     /// Received and unsent buffers, oldest first.
     var queueHead = BufferRing.none
@@ -72,8 +73,8 @@ extension Worker {
     mutating func receive(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction) {
         let operation = Operation.receive(direction)
         let token = submitting(operation, slot, session)
-        if isShortOfBuffers {
-            // A multishot receive may take 33 buffers before it can be stopped.
+        if buffers.isShort {
+            // A multishot receive takes several before it can be stopped.
             ring.receive(
                 session.source(direction), group: Self.bufferGroup, length: buffers.bufferSizeBytes,
                 token: token)
@@ -90,6 +91,11 @@ extension Worker {
         guard completion.result > 0, let buffer = completion.buffer else {
             if let buffer = completion.buffer { discard(buffer) }
             receiveEnded(slot, session, direction, completion.result)
+            return
+        }
+        if relay.pointee.phase == .ended {
+            // The destination is gone; nobody else wants it.
+            discard(buffer)
             return
         }
         let length = UInt32(completion.result)
@@ -123,6 +129,8 @@ extension Worker {
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction, _ result: Int32
     ) {
         let relay = session.relay(direction)
+        // Nobody wants more of it: its destination is gone.
+        if relay.pointee.phase == .ended, result >= 0 || Self.isNoFailure(-result) { return }
         switch -result {
         case 0:
             inputEnded(slot, session, direction)
@@ -137,8 +145,13 @@ extension Worker {
             // Stopped by `stopReceiving`; `resume` decides what comes next.
             resume(slot, session, direction)
         default:
-            finishReset(slot, session, direction == .toBackend ? .clientReset : .backendReset)
+            sourceBroke(slot, session, direction)
         }
+    }
+
+    /// A receive that ended so may be tried again.
+    private static func isNoFailure(_ code: Int32) -> Bool {
+        code == ENOBUFS || code == ECANCELED || code == EAGAIN || code == EINTR
     }
 
     /// Nobody reads from the source until the destination has taken what is queued, which may be long: a
@@ -147,20 +160,22 @@ extension Worker {
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
     ) {
         if session.isInKernel(.watch(direction)) { return }
-        ring.pollError(session.source(direction), token: submitting(.watch(direction), slot, session))
+        ring.watchErrors(session.source(direction), token: submitting(.watch(direction), slot, session))
     }
 
-    /// A peer that only sent its end completes the watch as well, without an error: that is no reset. The watch
-    /// is used up by it; a reset that follows is found by the next operation on the socket.
+    /// A peer that only sent its end wakes the watch as well, without an error: that is no reset.
     mutating func watched(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction,
         _ completion: Completion
     ) {
-        guard completion.isPollError, session.relay(direction).pointee.phase != .ended else { return }
-        finishReset(slot, session, direction == .toBackend ? .clientReset : .backendReset)
+        if completion.isPollError {
+            sideIsGone(slot, session, LostSide(sourceOf: direction))
+        } else if !completion.hasMore {
+            watchSource(slot, session, direction)
+        }
     }
 
-    private mutating func stopReceiving(
+    mutating func stopReceiving(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
     ) {
         guard !session.isInKernel(.cancelReceive(direction)) else { return }
@@ -251,6 +266,10 @@ extension Worker {
         }
         noteSent(relay, UInt32(result))
         session.pointee.lastActivityAt = now
+        if relay.pointee.phase == .ended {
+            dropQueue(relay)
+            return
+        }
         if relay.pointee.queueCount > 0 {
             sendNext(slot, session, direction)
         } else if relay.pointee.phase == .ending {
@@ -279,7 +298,8 @@ extension Worker {
             sendNext(slot, session, direction)
             return
         }
-        finishReset(slot, session, direction == .toBackend ? .backendReset : .clientReset)
+        if session.relay(direction).pointee.phase == .ended { dropQueue(session.relay(direction)) }
+        sideIsGone(slot, session, LostSide(destinationOf: direction))
     }
 
     /// The oldest buffer is sent: the kernel gets it back.

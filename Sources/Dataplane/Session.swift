@@ -24,6 +24,8 @@ struct Session: BitwiseCopyable {
     var reason: Reason
     /// How the last attempt to connect failed; `ok` where none did.
     var connectFailure: Reason
+    /// The side that is gone, whose last words the other one still gets (LostSide.swift).
+    var lostSide = LostSide.none
     /// TCP keepalive is on.
     var keepsAlive: Bool
     var inKernel: InKernel
@@ -49,6 +51,8 @@ struct Session: BitwiseCopyable {
     var connectedAt: UInt64
     var firstByteAt: UInt64
     var lastActivityAt: UInt64
+    /// With a side lost: what was on its way to the other one when that was asked last.
+    var undeliveredBytes: UInt32 = 0
     var toBackend: Relay
     var toClient: Relay
 }

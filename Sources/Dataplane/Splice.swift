@@ -54,6 +54,8 @@ extension Worker {
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction,
         _ completion: Completion
     ) {
+        let phase = session.relay(direction).pointee.phase
+        guard phase == .splicing || phase == .ending else { return }
         if completion.isPollWritable || mutant(.spinsForRoom) {
             readied(slot, session, direction)
             return
@@ -75,7 +77,11 @@ extension Worker {
     ) -> Bool {
         guard session.relay(direction).pointee.waitsForTimer else { return true }
         session.relay(direction).pointee.waitsForTimer = false
-        readied(slot, session, direction)
+        if session.relay(direction).pointee.phase == .ended {
+            resetWhenDelivered(slot, session)
+        } else {
+            readied(slot, session, direction)
+        }
         return sessions.isLive(slot) && session.pointee.state == .relaying
     }
 
@@ -122,7 +128,7 @@ extension Worker {
             session.pointee.lastActivityAt = now
             if relay.pointee.pipedBytes == 0 { return true }
         } else if moved != -Int(EAGAIN), moved != -Int(EINTR) {
-            finishReset(slot, session, direction == .toBackend ? .backendReset : .clientReset)
+            sideIsGone(slot, session, LostSide(destinationOf: direction))
             return false
         }
         waitForOutput(slot, session, direction)
@@ -161,7 +167,7 @@ extension Worker {
         if moved == -Int(EAGAIN) || moved == -Int(EINTR) {
             waitOrGoBackToCopying(slot, session, direction)
         } else {
-            finishReset(slot, session, direction == .toBackend ? .clientReset : .backendReset)
+            sourceBroke(slot, session, direction)
         }
         return false
     }

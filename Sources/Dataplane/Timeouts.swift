@@ -27,6 +27,7 @@ extension Worker {
     mutating func setIdleTimer(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         let idle = snapshot.listener(Int(session.pointee.listener)).pointee.idleTimeoutNanoseconds
         var deadline = session.pointee.lastActivityAt &+ idle
+        if session.pointee.lostSide != .none { deadline = lastWordsDeadline(session) }
         if !session.pointee.keepsAlive {
             deadline = min(deadline, session.pointee.connectedAt &+ Self.keepAliveAfterNanoseconds)
         }
@@ -56,6 +57,10 @@ extension Worker {
 
     private mutating func checkIdle(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         guard retryRoom(slot, session) else { return }
+        if session.pointee.lostSide != .none, now >= lastWordsDeadline(session) {
+            finishReset(slot, session, session.pointee.lostSide.reason)
+            return
+        }
         let idle = snapshot.listener(Int(session.pointee.listener)).pointee.idleTimeoutNanoseconds
         if now >= session.pointee.lastActivityAt &+ idle {
             finish(slot, session, .idleTimeout)
@@ -66,8 +71,10 @@ extension Worker {
             keepAlive(session.pointee.clientDescriptor)
             keepAlive(session.pointee.backendDescriptor)
         }
+        watchHalfClosed(slot, session)
         if mutant(.missedIdleTimer) { return }
-        setIdleTimer(slot, session)
+        // Unless somebody waits for it again.
+        if !timers.isSet(slot) { setIdleTimer(slot, session) }
     }
 
     /// A peer that vanished without a word is noticed after two minutes instead of at the idle timeout. On

@@ -104,12 +104,10 @@ public struct Worker: ~Copyable {
     var nextPauseReportAt: UInt64 = 0
     var unreportedPauses: UInt64 = 0
 
-    /// A direction with this many buffers unsent stops reading; it resumes at `queueResumes`. When more than
-    /// half of all buffers are held, one is enough, so that receivers that stand still do not take from the
-    /// others what those need to go on.
-    var queueLimit: UInt16 { isShortOfBuffers ? 1 : 4 }
-    var queueResumes: UInt16 { isShortOfBuffers ? 0 : 1 }
-    var isShortOfBuffers: Bool { buffers.heldCount > buffers.limit / 2 }
+    /// A direction with this many buffers unsent stops reading; it resumes at `queueResumes`. While buffers are
+    /// short, one is enough.
+    var queueLimit: UInt16 { buffers.isShort ? 1 : 4 }
+    var queueResumes: UInt16 { buffers.isShort ? 0 : 1 }
     static let bufferGroup: UInt16 = 0
     static let submissionEntries: UInt32 = 1024
     static let completionEntries: UInt32 = 8192
@@ -197,8 +195,8 @@ public struct Worker: ~Copyable {
         fireTimers()
         // After the timers: sessions that time out give buffers back, and nothing else may wake this loop.
         buffers.growIfNeeded()
-        resumeStarved()
         buffers.publish()
+        resumeStarved()
         writeLogs()
         counters.pointee.add(.turns)
         counters.pointee.add(.completions, UInt64(count))

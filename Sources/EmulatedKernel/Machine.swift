@@ -145,7 +145,7 @@ struct Machine: ~Copyable {
             case .writable where events & Self.writableEvents != 0: retry(number)
             case .any:
                 let found = events & (operation.pointee.flags | Self.unmaskedEvents)
-                if found != 0 { finish(number, result: Int32(bitPattern: found), flags: 0) }
+                if found != 0 { apply(tellPoll(operation.pointee, Int32(bitPattern: found)), to: number) }
             default: break
             }
         }

@@ -148,9 +148,18 @@ extension Machine {
 
     // MARK: Poll
 
-    func attemptPoll(_ operation: Operation) -> Outcome {
+    @inline(__always)
+    mutating func attemptPoll(_ operation: Operation) -> Outcome {
         let found = poll(operation.descriptor, events: operation.flags)
-        return found == 0 ? .waits(.any) : .done(result: found)
+        return found == 0 ? .waits(.any) : tellPoll(operation, found)
+    }
+
+    /// A multishot poll stays, and tells of each edge.
+    @inline(__always)
+    mutating func tellPoll(_ operation: Operation, _ found: Int32) -> Outcome {
+        if !operation.isMultishot || found < 0 || queues.isFull { return .done(result: found) }
+        queues.post(token: operation.token, result: found, flags: UInt32(IORING_CQE_F_MORE))
+        return .waits(.any)
     }
 
     /// Which of the events, errors and ends included, hold at this moment; 0 for none, or a negative errno.

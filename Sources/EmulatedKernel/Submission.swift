@@ -88,8 +88,9 @@ extension Machine {
 
     private mutating func submitPoll(_ entry: io_uring_sqe) {
         // Its length field asks for multishot and updates.
-        guard entry.len == 0 else { return answer(entry, -EINVAL) }
+        guard entry.len & ~UInt32(IORING_POLL_ADD_MULTI) == 0 else { return answer(entry, -EINVAL) }
         var operation = operation(entry, .poll)
+        operation.isMultishot = entry.len != 0
         operation.flags = entry.poll32_events
         start(operation)
     }

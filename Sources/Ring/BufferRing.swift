@@ -1,8 +1,11 @@
 // Receive buffers that the kernel picks from when data is there, so that an idle connection holds none.
-// One for each worker. It owns the memory and knows of every buffer whether the kernel or the worker has
-// it; the worker links buffers that it holds into queues through `next`.
+// One for each worker. It owns the memory and knows of every buffer whose it is; the worker links buffers
+// that it holds into queues through `next`.
 //
-// The kernel uses the buffers in turn, so each that circulates is touched soon. Therefore few circulate at
+//   spare -> the kernel's -> held (queued, being sent) -> spare        publish, take, giveBack
+//   spare -> held -> spare                                             takeSpare, giveBack
+//
+// The kernel uses its buffers in turn, so each that circulates is touched soon. Therefore few circulate at
 // first, and their number doubles when most of them are held, up to the limit: memory follows need.
 
 import Base
@@ -16,8 +19,16 @@ public struct BufferSegment: BitwiseCopyable {
     public var length: UInt32
     /// The buffer behind this one in its queue; `BufferRing.none` at the end.
     public var next: UInt16
-    /// True exactly while the kernel may pick it.
-    var isInKernel: Bool
+    var owner: BufferOwner
+}
+
+/// Whose a buffer is.
+enum BufferOwner: UInt8 {
+    /// Nobody's: links through `next` to the next spare one.
+    case none
+    /// The kernel may pick it.
+    case kernel
+    case worker
 }
 
 public struct BufferRing: ~Copyable {
@@ -32,18 +43,22 @@ public struct BufferRing: ~Copyable {
     public private(set) var count: Int
     /// Bytes of each.
     public let bufferSizeBytes: Int
-    /// How many the kernel may pick from, those given back in this batch included.
+    /// How many the kernel may pick from.
     public private(set) var inKernelCount = 0
+    private var spareCount = 0
+    private var firstSpare = BufferRing.none
 
     private let memory: UnsafeMutableRawPointer
     private let segments: UnsafeMutablePointer<BufferSegment>
     private let ring: UnsafeMutablePointer<io_uring_buf_ring>
     private let ringBytes: Int
     private let mask: Int32
-    private var unpublished: Int32 = 0
 
     /// How many circulate at first.
     private static let firstCount = 128
+    /// While more than half of all that may be are held, the kernel gets no more than this many at a time: one
+    /// burst of a multishot receive takes no more than these, whoever stands still.
+    private static let sharedWhenShort = 8
 
     /// Registers room for `limit` buffers with the kernel; those that circulate are the kernel's at first.
     public init(ring owner: borrowing Ring, group: UInt16, limit: Int, bufferSizeBytes: Int)
@@ -76,19 +91,24 @@ public struct BufferRing: ~Copyable {
     }
 
     /// How many the worker holds.
-    public var heldCount: Int { count - inKernelCount }
+    public var heldCount: Int { count - inKernelCount - spareCount }
+
+    /// More than half of all that may be are held: receivers that stand still must not take from the others what
+    /// those need to go on.
+    @inline(__always)
+    public var isShort: Bool { heldCount > limit / 2 }
 
     /// Doubles the number of buffers where three quarters are held, within the limit. Call it once a batch,
     /// before `publish`.
     @inline(__always)
     public mutating func growIfNeeded() {
-        if inKernelCount < count / 4, count < limit { add(count) }
+        if heldCount > count - count / 4, count < limit { add(count) }
     }
 
     private mutating func add(_ wanted: Int) {
         let first = count
         count = min(limit, count + wanted)
-        for identifier in first..<count { giveBack(UInt16(identifier)) }
+        for identifier in (first..<count).reversed() { makeSpare(UInt16(identifier)) }
     }
 
     /// To be called after the ring is gone: the kernel writes into this memory until then.
@@ -115,27 +135,46 @@ public struct BufferRing: ~Copyable {
     @inline(__always)
     public mutating func take(_ identifier: UInt16, length: UInt32) {
         let segment = segment(identifier)
-        precondition(segment.pointee.isInKernel, "a buffer has one owner")
-        segment.pointee = BufferSegment(offset: 0, length: length, next: Self.none, isInKernel: false)
+        precondition(segment.pointee.owner == .kernel, "a buffer has one owner")
+        segment.pointee = BufferSegment(offset: 0, length: length, next: Self.none, owner: .worker)
         inKernelCount -= 1
     }
 
-    /// The buffer is the kernel's again, from the next `publish` on.
+    /// The worker is done with the buffer.
     @inline(__always)
     public mutating func giveBack(_ identifier: UInt16) {
-        let segment = segment(identifier)
-        precondition(!segment.pointee.isInKernel, "a buffer is given back once")
-        segment.pointee.isInKernel = true
-        weir_buffer_ring_add(ring, bytes(identifier), UInt32(bufferSizeBytes), identifier, mask, unpublished)
-        unpublished += 1
-        inKernelCount += 1
+        precondition(segment(identifier).pointee.owner == .worker, "a buffer is given back once")
+        makeSpare(identifier)
     }
 
-    /// Shows the kernel what was given back: once a batch.
+    @inline(__always)
+    private mutating func makeSpare(_ identifier: UInt16) {
+        segments[Int(identifier)] = BufferSegment(offset: 0, length: 0, next: firstSpare, owner: .none)
+        firstSpare = identifier
+        spareCount += 1
+    }
+
+    @inline(__always)
+    private mutating func popSpare(owner: BufferOwner) -> UInt16 {
+        let identifier = firstSpare
+        let segment = segment(identifier)
+        firstSpare = segment.pointee.next
+        segment.pointee = BufferSegment(offset: 0, length: 0, next: Self.none, owner: owner)
+        spareCount -= 1
+        return identifier
+    }
+
+    /// Shows the kernel what it may pick from: once a batch. An eighth stays with the worker, for `takeSpare`.
     @inline(__always)
     public mutating func publish() {
-        if unpublished == 0 { return }
-        weir_buffer_ring_advance(ring, unpublished)
-        unpublished = 0
+        let target = isShort ? Self.sharedWhenShort : count - count / 8
+        var added: Int32 = 0
+        while inKernelCount < target, spareCount > 0 {
+            let identifier = popSpare(owner: .kernel)
+            weir_buffer_ring_add(ring, bytes(identifier), UInt32(bufferSizeBytes), identifier, mask, added)
+            added += 1
+            inKernelCount += 1
+        }
+        if added > 0 { weir_buffer_ring_advance(ring, added) }
     }
 }

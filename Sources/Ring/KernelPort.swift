@@ -65,6 +65,9 @@ public struct KernelPort {
             _ context: Context, _ descriptor: Int32, _ address: UnsafeMutablePointer<sockaddr_storage>,
             _ length: UnsafeMutablePointer<UInt32>
         ) -> Int32
+    /// ioctl(SIOCOUTQ): bytes that were given to a stream socket and not taken over by the other side's kernel
+    /// yet, or a negative errno.
+    public var undeliveredBytes: @convention(c) (_ context: Context, _ descriptor: Int32) -> Int32
     /// shutdown(2). A direct call: the ring hands IORING_OP_SHUTDOWN to a kernel worker thread, always.
     public var shutdown: @convention(c) (_ context: Context, _ descriptor: Int32, _ how: Int32) -> Int32
     /// close(2), for what is not closed by the ring (pipes).

@@ -37,6 +37,7 @@ extension KernelPort {
                 let generic = UnsafeMutableRawPointer(address).assumingMemoryBound(to: sockaddr.self)
                 return getpeername(descriptor, generic, length) == 0 ? 0 : -errno
             },
+            undeliveredBytes: { _, descriptor in weir_undelivered_bytes(descriptor) },
             shutdown: { _, descriptor, how in Glibc.shutdown(descriptor, how) == 0 ? 0 : -errno },
             close: { _, descriptor in Glibc.close(descriptor) == 0 ? 0 : -errno })
     }

@@ -174,12 +174,12 @@ public struct Ring: ~Copyable {
         weir_sqe_set_token(entry, token.bits)
     }
 
-    /// Completes once when `descriptor` is in error or its peer has sent its end (the kernel adds POLLRDHUP to
-    /// every poll); data does not wake it.
+    /// Completes each time `descriptor` gets into error or its peer sends its end (the kernel adds POLLRDHUP to
+    /// every poll), and stays; data does not wake it.
     @inline(__always)
-    public func pollError(_ descriptor: Int32, token: Token) {
+    public func watchErrors(_ descriptor: Int32, token: Token) {
         let entry = entry()
-        io_uring_prep_poll_add(entry, descriptor, 0)
+        io_uring_prep_poll_multishot(entry, descriptor, 0)
         weir_sqe_set_token(entry, token.bits)
     }
 

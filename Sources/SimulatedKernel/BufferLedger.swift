@@ -19,6 +19,9 @@ struct BufferLedger {
     private var head: UInt16 = 0
     private var seenTail: UInt16 = 0
     private(set) var group: UInt16 = 0
+    /// Where buffer 0 is: they lie side by side.
+    private var baseAddress: UInt64 = 0
+    private var sizeBytes: UInt32 = 0
 
     /// 0 or a negative errno.
     mutating func register(_ registration: io_uring_buf_reg) -> Int32 {
@@ -46,6 +49,8 @@ struct BufferLedger {
             if buffers[place].address != 0, buffers[place].address != entry.addr {
                 return "buffer \(place) came back with another address"
             }
+            baseAddress = entry.addr - UInt64(place) * UInt64(entry.len)
+            sizeBytes = entry.len
             buffers[place].address = entry.addr
             buffers[place].lengthBytes = entry.len
             buffers[place].isInRing = true
@@ -64,11 +69,11 @@ struct BufferLedger {
         return (entry.bid, entry.addr, entry.len)
     }
 
-    /// The buffer that an address lies in; nil where it is none. They lie side by side.
+    /// The buffer that an address lies in, if only the worker ever had it; nil where it is none.
     func find(_ address: UInt64) -> Int? {
-        guard let first = buffers.first, first.lengthBytes > 0, address >= first.address else { return nil }
-        let place = Int((address - first.address) / UInt64(first.lengthBytes))
-        return place < buffers.count && buffers[place].address != 0 ? place : nil
+        guard sizeBytes > 0, address >= baseAddress else { return nil }
+        let place = Int((address - baseAddress) / UInt64(sizeBytes))
+        return place < buffers.count ? place : nil
     }
 
     mutating func sendBegins(_ place: Int) { buffers[place].sends += 1 }

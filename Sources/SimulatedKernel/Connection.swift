@@ -50,6 +50,7 @@ public struct Connection: BitwiseCopyable {
     /// A reset of the peer reached us; a reset of ours reached it.
     public var resetReachedUs = false
     public var resetReachedPeer = false
+    public internal(set) var resetReachedUsAt: UInt64 = 0
     /// Somebody sent one.
     public var peerSentReset = false
     public var weSentReset = false

@@ -156,6 +156,7 @@ extension SimulatedKernel {
         let connection = connections + Int(index)
         if connection.pointee.resetReachedUs || connection.pointee.weSentReset { return }
         connection.pointee.resetReachedUs = true
+        connection.pointee.resetReachedUsAt = now
         connection.pointee.pendingError = connection.pointee.toUs.hasEndArrived ? EPIPE : ECONNRESET
         trace("reset arrives", Int64(index))
         wakeReaders(index)

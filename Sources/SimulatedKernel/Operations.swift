@@ -26,6 +26,8 @@ struct Operation: BitwiseCopyable {
     var address: UInt64 = 0
     var length: UInt32 = 0
     var transferred: UInt32 = 0
+    /// What a multishot poll told last.
+    var reported: Int32 = 0
     /// The provided buffer that a send sends out of; -1 for none.
     var buffer: Int32 = -1
     /// No completion of it comes before this.

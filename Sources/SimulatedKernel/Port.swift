@@ -26,6 +26,7 @@ extension SimulatedKernel {
         port.makeStreamSocket = { kernel($0).makeStreamSocket($1) }
         port.setOption = { kernel($0).setOption($1, $2, $3, $4, $5) }
         port.peerName = { kernel($0).peerName($1, $2, $3) }
+        port.undeliveredBytes = { kernel($0).undeliveredBytes($1) }
         port.shutdown = { kernel($0).shutdown($1, $2) }
         port.close = { kernel($0).close($1) }
         return port

@@ -162,7 +162,11 @@ extension SimulatedKernel {
             if operation.kind == .pollWritable { found |= Int32(POLLOUT) }
         }
         if operation.kind == .pollWritable, found == Self.pollReadEnd { countVainPoll(connection) }
-        if found != 0 { finish(number, result: found) }
+        if found == 0 || found == operation.reported { return }
+        guard operation.isMultishot else { return finish(number, result: found) }
+        operations[Int(number)].reported = found
+        if queues!.pointee.isFull || happens(.multishotEndsEarly) { return finish(number, result: found) }
+        progress(number, result: found, flags: 0)
     }
 
     /// A worker that asks again and again for what does not come burns a core.
@@ -247,6 +251,17 @@ extension SimulatedKernel {
 
     /// Four hosts have all the clients.
     public func clientHost(_ connection: Int32) -> Int32 { connection & 3 }
+
+    func undeliveredBytes(_ descriptor: Int32) -> Int32 {
+        let object = descriptors[descriptor]
+        guard object.kind == .connection else {
+            fail("undelivered bytes of descriptor \(descriptor), which is \(object.kind)")
+            return -EBADF
+        }
+        let connection = connections[Int(object.index)]
+        if connection.isGone { return 0 }
+        return Int32(clamping: connection.toPeer.written - connection.toPeer.arrived)
+    }
 
     func shutdown(_ descriptor: Int32, _ how: Int32) -> Int32 {
         let object = descriptors[descriptor]

@@ -92,8 +92,10 @@ extension SimulatedKernel {
         if connection.pointee[keyPath: polling] >= 0 {
             fail("two polls of one kind on descriptor \(entry.fd)")
         }
-        let number = add(
-            Operation(kind: kind, token: entry.user_data, descriptor: entry.fd, object: object.index))
+        var operation = Operation(
+            kind: kind, token: entry.user_data, descriptor: entry.fd, object: object.index)
+        operation.isMultishot = entry.len & UInt32(IORING_POLL_ADD_MULTI) != 0
+        let number = add(operation)
         connection.pointee[keyPath: polling] = number
         attempt(number)
     }

@@ -96,7 +96,9 @@ extension World {
         facts[Int(client)].movedAt = movedAt
         facts[Int(client)].wasRelaying = true
         let idle = plan.configuration.listeners[view.listener].timeouts.idleNanoseconds
-        if kernel.now > movedAt + idle + Self.patienceOfModel {
+        // The other side of one that is gone gets time from there on.
+        let activeAt = max(movedAt, one.pointee.resetReachedUsAt, other.pointee.resetReachedUsAt)
+        if kernel.now > activeAt + idle + Self.patienceOfModel {
             fail(
                 "connection \(client) (\(view.toBackend), \(view.toClient)) is idle since "
                     + "\(movedAt / 1000) us, and may be for \(idle / 1000) us")
@@ -113,7 +115,8 @@ extension World {
         let hasEnd = source.toUs.hasEndArrived && !destination.toPeer.isEndWritten
         guard hasBytes || hasEnd, kernel.buffersInRing > 0 else { return }
         if hasBytes, !kernel.isWritable(destination) { return }
-        if destination.resetReachedUs || source.resetReachedUs { return }
+        // A side with an error counts as gone; the other one is heard no more.
+        for side in [source, destination] where side.resetReachedUs || side.hadInjectedError { return }
         let since = max(
             max(source.arrivedAtUs, destination.windowOpenedAt),
             max(movedAt, kernel.buffersBackAt))

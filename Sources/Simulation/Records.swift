@@ -54,9 +54,11 @@ extension World {
         case .clientReset:
             if !one.peerSentReset, !one.hadInjectedError { return "the client sent no reset" }
             if !other.lingersZero { return "the backend was not reset" }
+            return lastWordsLost(from: one, to: other, client)
         case .backendReset:
             if !other.peerSentReset, !other.hadInjectedError { return "the backend sent no reset" }
             if !one.lingersZero { return "the client was not reset" }
+            return lastWordsLost(from: other, to: one, client)
         case .idleTimeout:
             let idle = plan.configuration.listeners[Int(one.place)].timeouts.idleNanoseconds
             let quiet = kernel.now - facts[Int(client)].movedAt
@@ -70,6 +72,25 @@ extension World {
         }
         return nil
     }
+
+    /// What a side sent before it was gone must be with the other one before that is reset, unless that one is
+    /// gone as well or takes nothing for long.
+    private func lastWordsLost(from source: Connection, to destination: Connection, _ client: Int32) -> String? {
+        if destination.resetReachedUs || destination.peerSentReset { return nil }
+        if source.hadInjectedError || destination.hadInjectedError { return nil }
+        let idle = plan.configuration.listeners[Int(kernel.connection(client).pointee.place)].timeouts.idleNanoseconds
+        let quiet = kernel.now - facts[Int(client)].movedAt
+        if quiet + 1_000_000 >= min(idle, Self.lastWordsNanoseconds) { return nil }
+        if source.toUs.unread > 0 { return "\(source.toUs.unread) bytes of its last words were not read" }
+        let held = source.toUs.read - destination.toPeer.written
+        if held > 0 { return "\(held) bytes of its last words were not passed on" }
+        if destination.toPeer.arrived < destination.toPeer.written {
+            return "the reset overtakes \(destination.toPeer.written - destination.toPeer.arrived) bytes"
+        }
+        return nil
+    }
+
+    private static var lastWordsNanoseconds: UInt64 { 30_000_000_000 }
 
     /// A clean end: both sides said that they are done, and everything went over.
     private func contradictionToEnd(_ one: Connection, _ other: Connection, _ bytesIn: UInt64) -> String? {

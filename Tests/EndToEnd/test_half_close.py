@@ -1,8 +1,12 @@
 """The truth table of half-close: each side may say first that it has sent all, the other goes on."""
 
+import errno
+import fcntl
 import os
 import select
 import socket
+import struct
+import termios
 
 import pytest
 
@@ -23,13 +27,13 @@ def family(request):
 def start(start_weir, new_backend, short_folder):
     """A client and a server with Weir between them."""
 
-    def start(relay, family="tcp"):
+    def start(relay, family="tcp", **listener):
         if family == "unix":
             backend = new_backend(str(short_folder / "backend"))
             bind = {"bind": f"unix:{short_folder}/front"}
         else:
             backend, bind = new_backend(), {}
-        weir = start_weir(backend, listener={"relay": relay, **bind})
+        weir = start_weir(backend, listener={"relay": relay, **bind, **listener})
         return (weir, *weir.pair(backend))
 
     return start
@@ -181,11 +185,54 @@ def leave_with_a_reset_in_mid_stream(source):
 @pytest.mark.parametrize("relay", ["copy", "splice"])
 @pytest.mark.parametrize("first", ["client", "backend"])
 def test_a_reset_is_passed_on_although_the_other_side_does_not_read(start, relay, first):
-    weir, client, server = start(relay)
+    """After the time that last words have, which the idle timeout bounds."""
+    weir, client, server = start(relay, timeouts={"idle": "1s"})
     source, sink = (client, server) if first == "client" else (server, client)
     leave_with_a_reset_in_mid_stream(source)
     hung_up = select.poll()
     hung_up.register(sink, select.POLLHUP)
-    assert hung_up.poll(1000), "the sink learns of it without reading"
+    assert hung_up.poll(5000), "the sink learns of it without reading"
     assert ending_of(sink) == "reset"
     assert weir.wait_for_session()["reason"] == f"{first}_reset"
+
+
+def bytes_on_the_way(sock):
+    return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"1234"))[0]
+
+
+@pytest.mark.parametrize("relay", RELAYS)
+@pytest.mark.parametrize("first", ["client", "backend"])
+@pytest.mark.parametrize("answer_bytes", [100, 200_000])
+def test_an_early_answer_arrives_whole_and_the_reset_behind_it(start, relay, first, answer_bytes):
+    """One side answers and closes with most of what the other sends unread, which is a reset."""
+    weir, client, server = start(relay)
+    hasty, patient = (client, server) if first == "client" else (server, client)
+    sender = Sender(patient, 1, 64)
+    sender.start()
+    receive_exactly(hasty, 10)
+    hasty.sendall(b"x" * answer_bytes)
+    # A reset drops what is still in the sender's own buffer.
+    wait_until(lambda: bytes_on_the_way(hasty) == 0, "Weir has the answer")
+    hasty.close()
+    receiver = Receiver(patient)
+    receiver.start()
+    for thread in (receiver, sender):
+        thread.join(30)
+        assert not thread.is_alive()
+    assert receiver.received_bytes == answer_bytes
+    # The kernel tells of a reset once: to the one who sends or to the one who receives.
+    assert any(isinstance(thread.failure, ConnectionResetError) for thread in (receiver, sender))
+    assert weir.wait_for_session()["reason"] == f"{first}_reset"
+
+
+@pytest.mark.parametrize("relay", RELAYS)
+@pytest.mark.parametrize("first", ["client", "backend"])
+def test_a_reset_after_an_end_is_noticed_although_nothing_is_sent(start, relay, first):
+    weir, client, server = start(relay)
+    source, sink = (client, server) if first == "client" else (server, client)
+    source.shutdown(socket.SHUT_WR)
+    assert sink.recv(1) == b""
+    reset(source)
+    assert weir.wait_for_session()["reason"] == f"{first}_reset"
+    # Behind an end, a reset is told to who sends, not to who reads.
+    wait_until(lambda: sink.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.EPIPE, "the reset")

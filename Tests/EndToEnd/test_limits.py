@@ -6,9 +6,10 @@ import threading
 import pytest
 
 from addresses import free_port, text_of
-from deadlines import wait_until
+from conftest import address_of
+from deadlines import wait_until, wait_until_still
 from servers import echo
-from streams import ending_of, exchange, receive_exactly, receive_to_end
+from streams import Sender, ending_of, exchange, finish, receive_exactly, receive_to_end
 
 
 def is_left_alone(listener, seconds=0.1):
@@ -185,3 +186,36 @@ def test_a_backend_that_refuses_and_a_full_one_are_told_apart(start_weir, backen
     (session,) = weir.wait_for_sessions(1)
     assert (session["reason"], session["cause"]) == ("no_backend", "connect_refused")
     assert (session["backend"], session["attempts"]) == ("down", 1)
+
+
+def test_readers_that_stand_still_leave_buffers_for_the_others(start_weir, new_backend):
+    """Copying, with windows that are warmed up: each burst for a reader that stops could take dozens."""
+    stuck, quick = new_backend(), new_backend()
+    front = [f"127.0.0.1:{free_port()}" for _ in range(2)]
+    weir = start_weir(
+        configuration={
+            "workers": 1,
+            "limits": {"buffers": 512},
+            "listeners": {
+                "stuck": {"bind": front[0], "pool": "stuck", "relay": "copy"},
+                "quick": {"bind": front[1], "pool": "quick", "relay": "copy"},
+            },
+            "pools": {
+                "stuck": {"backends": [address_of(stuck)]},
+                "quick": {"backends": [address_of(quick)]},
+            },
+        }
+    )
+    pairs = [weir.pair(stuck, listener="stuck") for _ in range(200)]
+    others = [weir.pair(quick, listener="quick") for _ in range(20)]
+    for client, server in pairs:
+        sender = Sender(server, 1, 1, ends=False)
+        sender.start()
+        receive_exactly(client, 1 << 20)
+        finish(sender)
+    senders = [Sender(server, 1, 16, ends=False) for _, server in pairs]
+    for sender in senders:
+        sender.start()
+    wait_until_still(lambda: sum(sender.sent_bytes for sender in senders), "the senders")
+    for client, server in others:
+        exchange(client, server)

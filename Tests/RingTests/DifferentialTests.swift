@@ -157,7 +157,7 @@ private final class Script {
             bench.ring.close(ends[end].socket.giveUp(), token: token(1))
         }
         #expect(bench.turn().isEmpty)
-        #expect(bench.buffers.inKernelCount == bench.buffers.count)
+        #expect(bench.buffers.heldCount == 0)
     }
 
     private func handle(_ completions: [Completion]) {
