@@ -78,7 +78,9 @@ extension Worker {
         // What was on its way to a side that is gone is dropped.
         let isCut = session.pointee.lostSide != .none && session.pointee.lostSide.outward != direction
         expect(
-            isCut || relay.pointee.received == relay.pointee.delivered + bytes + UInt64(relay.pointee.pipedBytes),
+            isCut
+                || relay.pointee.received == relay.pointee.delivered + bytes
+                    + UInt64(relay.pointee.pipedBytes),
             "received = delivered + held")
         if isCut, session.pointee.state == .relaying {
             expect(relay.pointee.phase == .ended, "nothing goes to a side that is gone")

@@ -75,10 +75,13 @@ extension World {
 
     /// What a side sent before it was gone must be with the other one before that is reset, unless that one is
     /// gone as well or takes nothing for long.
-    private func lastWordsLost(from source: Connection, to destination: Connection, _ client: Int32) -> String? {
+    private func lastWordsLost(from source: Connection, to destination: Connection, _ client: Int32)
+        -> String?
+    {
         if destination.resetReachedUs || destination.peerSentReset { return nil }
         if source.hadInjectedError || destination.hadInjectedError { return nil }
-        let idle = plan.configuration.listeners[Int(kernel.connection(client).pointee.place)].timeouts.idleNanoseconds
+        let idle = plan.configuration.listeners[Int(kernel.connection(client).pointee.place)].timeouts
+            .idleNanoseconds
         let quiet = kernel.now - facts[Int(client)].movedAt
         if quiet + 1_000_000 >= min(idle, Self.lastWordsNanoseconds) { return nil }
         if source.toUs.unread > 0 { return "\(source.toUs.unread) bytes of its last words were not read" }
