@@ -13,7 +13,7 @@ PYTHON = /usr/bin/python3
 WEIR = .build/release/weir
 
 # C headers, and what the toolchain links with, for Weir itself.
-build_packages = binutils libc6-dev libstdc++-12-dev liburing-dev libyaml-dev pkg-config
+build_packages = binutils libc6-dev libstdc++-12-dev liburing-dev libxxhash-dev libyaml-dev pkg-config
 # What `weir demo` asks one to type.
 run_packages = curl
 # What the tests start, look into the program with, or are written in.

@@ -32,19 +32,22 @@ let package = Package(
             name: "CLibyaml", path: "Sources/CLibyaml", pkgConfig: "yaml-0.1",
             providers: [.apt(["libyaml-dev"])]),
 
+        .systemLibrary(
+            name: "CXxhash", path: "Sources/CXxhash", providers: [.apt(["libxxhash-dev"])]),
         .systemLibrary(name: "CLinux", path: "Sources/CLinux"),
 
         .target(name: "Base", swiftSettings: common),
         .target(name: "Balancing", dependencies: ["Base"], swiftSettings: pure),
         .target(name: "HTTP1", swiftSettings: pure),
         .target(name: "Configuration", dependencies: ["Base", "CLibyaml"], swiftSettings: common),
+        .target(name: "Routing", dependencies: ["CXxhash"], swiftSettings: common),
         .target(name: "Ring", dependencies: ["CLiburing", "Base"], swiftSettings: common),
         .target(name: "EmulatedKernel", dependencies: ["Ring", "Base"], swiftSettings: common),
         .target(name: "SimulatedKernel", dependencies: ["Ring", "Base"], swiftSettings: common),
         .target(name: "Telemetry", dependencies: ["Base"], swiftSettings: common),
         .target(
             name: "Dataplane",
-            dependencies: ["Base", "Balancing", "Configuration", "Ring", "Telemetry"],
+            dependencies: ["Base", "Balancing", "Configuration", "Ring", "Routing", "Telemetry"],
             swiftSettings: common),
         .target(
             name: "Control",
@@ -66,6 +69,7 @@ let package = Package(
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "Base"], swiftSettings: common),
         .testTarget(
             name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: common),
+        .testTarget(name: "RoutingTests", dependencies: ["Routing", "Base"], swiftSettings: common),
         .testTarget(
             name: "RingTests", dependencies: ["Ring", "EmulatedKernel", "Base", "CLinux"],
             swiftSettings: common),

@@ -146,7 +146,7 @@ extension Address: CustomStringConvertible {
     }
 
     /// RFC 1123 with `_`, which containers use.
-    private static func isHostName(_ name: String) -> Bool {
+    static func isHostName(_ name: String) -> Bool {
         var labels = name.split(separator: ".", omittingEmptySubsequences: false)
         if labels.count > 1, labels.last == "" { labels.removeLast() }
         return name.utf8.count <= 253
@@ -162,7 +162,7 @@ extension Address: CustomStringConvertible {
     }
 
     /// Four decimal octets without leading zeros, in host byte order.
-    private static func parseIPv4(_ text: String) -> UInt32? {
+    static func parseIPv4(_ text: String) -> UInt32? {
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 4 else { return nil }
         var bits: UInt32 = 0
@@ -175,7 +175,7 @@ extension Address: CustomStringConvertible {
     }
 
     /// RFC 4291, section 2.2, with the dotted form for the last 32 bits.
-    private static func parseIPv6(_ text: String) -> (high: UInt64, low: UInt64)? {
+    static func parseIPv6(_ text: String) -> (high: UInt64, low: UInt64)? {
         guard text.utf8.count <= 45, text.contains(":") else { return nil }
         let halves = text.split(separator: "::", omittingEmptySubsequences: false)
         guard halves.count <= 2, let head = parseGroups(halves[0], mayEndDotted: halves.count == 1) else {

@@ -39,7 +39,7 @@ public enum JSONSchema {
             members.append(.init("default", Int(text).map(JSON.integer) ?? .string(text)))
         }
         switch field.shape {
-        case .named, .list, .section: members += self.members(of: field.shape)
+        case .named, .list, .mapping, .section: members += self.members(of: field.shape)
         case .either(let shapes): members.append(alternatives(flattened(shapes)))
         case .integer, .text, .choice: members.append(alternatives([field.shape]))
         }
@@ -74,12 +74,19 @@ public enum JSONSchema {
             let isScalar =
                 switch element {
                 case .integer, .text, .choice: true
-                case .either, .list, .section, .named: false
+                case .either, .list, .mapping, .section, .named: false
                 }
             let items = isScalar ? [alternatives([element])] : members(of: element)
             return [
                 .init("type", .string("array")), .init("minItems", .integer(1)),
                 .init("maxItems", .integer(limit)), .init("items", .object(items)),
+            ]
+        case .mapping(let keys, let values, let limit):
+            return [
+                .init("type", .string("object")), .init("minProperties", .integer(1)),
+                .init("maxProperties", .integer(limit)),
+                .init("propertyNames", .object([.init("pattern", .string(keys))])),
+                .init("additionalProperties", .object([alternatives(flattened([values]))])),
             ]
         case .section(let section): return members(of: section)
         case .named(let section):

@@ -7,6 +7,7 @@ enum Keys {
     /// The kernel's limit of one buffer ring is 32768 entries.
     static let bufferRange = 16...32_768
     static let bufferSizeRangeBytes = 1024...(1 << 20)
+    static let headerCountRange = 8...1024
     static let weightRange = 0...65_535
     static let backendLimit = 65_535
     static let bindLimit = 1024
@@ -27,7 +28,7 @@ enum Keys {
                 Field(
                     "listeners", \.listeners,
                     listener.byName("listener", name: \.name) {
-                        Listener(name: $0, bind: [], pool: "", position: $1)
+                        Listener(name: $0, bind: [], pool: nil, position: $1)
                     },
                     isRequired: true, "Where Weir accepts connections, by name."),
                 Field(
@@ -54,7 +55,14 @@ enum Keys {
                 Field(
                     "buffer_size", \.bufferSizeBytes, .size(bufferSizeRangeBytes),
                     "Size of one receive buffer."),
-            ])
+                Field(
+                    "header_size", \.headerSizeBytes, .size(bufferSizeRangeBytes),
+                    "Size of a request or response head, at most `buffer_size`."),
+                Field(
+                    "headers", \.headers, .wholeNumber(headerCountRange),
+                    "Header fields of a request or response."),
+            ],
+            judge: { node, limits, _, context in Validation.check(&limits, node, &context) })
     }
 
     private static var logs: Section<LogSettings> {
@@ -110,19 +118,30 @@ enum Keys {
     private static var listener: Section<Listener> {
         Section(
             title: "a listener", documentation: "An address that Weir accepts on.",
-            prototype: Listener(name: "", bind: [], pool: "", position: SourcePosition(line: 1, column: 1)),
+            prototype: Listener(name: "", bind: [], pool: nil, position: SourcePosition(line: 1, column: 1)),
             fields: [
                 Field(
                     "bind", \.bind, bindAddress.oneOrList(limit: bindLimit, of: "them"), isRequired: true,
                     "Where to accept: `0.0.0.0:6379`, `\"[::]:8080\"`, `unix:/path`."),
                 Field("mode", \.mode, .choice("mode"), "What the listener speaks."),
-                Field("pool", \.pool, poolReference, isRequired: true, "The pool that serves it."),
+                Field(
+                    "pool", \.pool, poolReference.optional,
+                    absent: "required in tcp mode; in http mode 404",
+                    "The pool that serves it; in http mode what no route matches."),
                 Field("timeouts", \.timeouts, timeouts),
                 Field("limits", \.limits, listenerLimits),
                 Field(
                     "relay", \.relay, .choice("relay"),
                     "How bytes are moved; `auto` copies small traffic and splices bulk."),
-            ])
+                Field("forwarded", \.forwarded, forwarded),
+                Field(
+                    "routes", \.routes, routes, absent: "none",
+                    "In http mode: what becomes of a request. The first route that matches decides."),
+            ],
+            judge: { node, listener, owner, context in
+                Validation.check(&listener, node, owner: owner, &context)
+            },
+            trim: Validation.trim)
     }
 
     private static var timeouts: Section<ListenerTimeouts> {
@@ -134,7 +153,24 @@ enum Keys {
                     "For a connection to a backend, each one tried."),
                 Field(
                     "idle", \.idleNanoseconds, .duration(durationRangeNanoseconds),
-                    "Without a byte either way; then the session ends."),
+                    "Without a byte either way; then the session ends. In http mode it counts while a "
+                        + "request is under way, and is `5m` unless given."),
+                Field(
+                    "request_head", \.http.requestHeadNanoseconds, .duration(durationRangeNanoseconds),
+                    "In http mode: from the first byte of a request to the end of its head."),
+                Field(
+                    "request_body_idle", \.http.requestBodyIdleNanoseconds,
+                    .duration(durationRangeNanoseconds),
+                    "In http mode: without a byte of a request body that is not complete."),
+                Field(
+                    "keep_alive", \.http.keepAliveNanoseconds, .duration(durationRangeNanoseconds),
+                    "In http mode: between two requests of a connection."),
+                Field(
+                    "response_head", \.http.responseHeadNanoseconds, .duration(durationRangeNanoseconds),
+                    "In http mode: from the end of a request to the end of the response's head."),
+                Field(
+                    "tunnel", \.http.tunnelNanoseconds, .duration(durationRangeNanoseconds),
+                    "In http mode: without a byte either way after an upgrade (WebSocket)."),
             ])
     }
 
@@ -172,7 +208,7 @@ enum Keys {
         return recording
     }
 
-    private static var poolReference: ValueType<String> {
+    static var poolReference: ValueType<String> {
         let type = ValueType<String>.scalar(
             expectation: "the name of a pool", shape: .text(pattern: Names.pattern),
             parse: { $0.text }, write: { $0 })
@@ -196,6 +232,8 @@ enum Keys {
                 Field(
                     "backends", \.backends, backends, isRequired: true,
                     "The servers: an address, or a section with the keys below."),
+                Field("hash", \.hash, hash, absent: "requests do not stick"),
+                Field("keep_alive", \.keepAlive, keepAlive),
             ])
     }
 

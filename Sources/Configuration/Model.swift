@@ -39,6 +39,10 @@ public struct ProcessLimits: Equatable, Sendable {
     public var buffers: Int?
     /// Bytes of one receive buffer.
     public var bufferSizeBytes = 16 * 1024
+    /// Bytes of a request or response head, at most `bufferSizeBytes`: a head is parsed in one buffer.
+    public var headerSizeBytes = 16 * 1024
+    /// Header fields of a request or response.
+    public var headers = 100
 
     public init() {}
 }
@@ -71,15 +75,20 @@ public struct Listener: Equatable, Sendable {
     public var name: String
     public var bind: [Address]
     public var mode = ListenerMode.tcp
-    /// Name of the pool; the reader has checked that it exists.
-    public var pool: String
+    /// Name of the pool; the reader has checked that it exists. Never nil in tcp mode; in http mode the pool
+    /// of requests that no route matches, which without it are answered 404.
+    public var pool: String?
     public var timeouts = ListenerTimeouts()
     public var limits = ListenerLimits()
     public var relay = RelayChoice.automatic
+    /// In http mode; the first that matches a request decides.
+    public var routes: [Route] = []
+    /// In http mode.
+    public var forwarded = ForwardedSettings()
     /// Where the listener's name stands in the file.
     public var position: SourcePosition
 
-    public init(name: String, bind: [Address], pool: String, position: SourcePosition) {
+    public init(name: String, bind: [Address], pool: String?, position: SourcePosition) {
         self.name = name
         self.bind = bind
         self.pool = pool
@@ -89,14 +98,19 @@ public struct Listener: Equatable, Sendable {
 
 public enum ListenerMode: String, CaseIterable, Equatable, Sendable {
     case tcp
+    case http
 }
 
 /// Durations in nanoseconds.
 public struct ListenerTimeouts: Equatable, Sendable {
     /// From picking a backend to the established connection, for each candidate.
     public var connectNanoseconds: UInt64 = 5_000_000_000
-    /// Without a byte either way.
+    /// Without a byte either way; in http mode while a request is under way.
     public var idleNanoseconds: UInt64 = 3_600_000_000_000
+    /// In http mode.
+    public var http = HTTPTimeouts()
+    /// What `idleNanoseconds` is in http mode where the file says nothing.
+    public static let httpIdleNanoseconds: UInt64 = 300_000_000_000
 
     public init() {}
 }
@@ -124,6 +138,10 @@ public struct Pool: Equatable, Sendable {
     public var balance = BalancePolicy.roundRobin
     /// In the order of the file.
     public var backends: [Backend]
+    /// By what requests stick; nil where they do not.
+    public var hash: HashSettings?
+    /// For requests of http listeners.
+    public var keepAlive = KeepAliveSettings()
     public var position: SourcePosition
 
     public init(name: String, backends: [Backend], position: SourcePosition) {

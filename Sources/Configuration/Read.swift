@@ -39,11 +39,26 @@ extension Configuration {
 
     /// Places in the file that are not wrong but probably not meant, as lines for a terminal.
     public func warnings(file: String) -> [String] {
-        let used = Set(listeners.map(\.pool))
+        let used = Set(listeners.flatMap(\.usedPools))
         return pools.filter { !used.contains($0.name) }.map { pool in
             "\(file):\(pool.position.line):\(pool.position.column): warning: "
                 + "no listener uses the pool \(pool.name.quotedForMessage)"
         }
+    }
+}
+
+extension Listener {
+    /// Every pool that the listener or a route of it names.
+    fileprivate var usedPools: [String] {
+        var names = pool.map { [$0] } ?? []
+        for route in routes {
+            switch route.action {
+            case .pool(let name): names.append(name)
+            case .split(let shares): names += shares.map(\.pool)
+            case .redirect, .respond: break
+            }
+        }
+        return names
     }
 }
 

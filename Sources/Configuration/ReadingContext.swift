@@ -23,6 +23,12 @@ struct ReadingContext {
         var span: SourceSpan
     }
 
+    /// A route that could be read.
+    struct RoutePlace {
+        var match: RouteMatch
+        var span: SourceSpan
+    }
+
     let source: SourceText
     private var errors: [(index: Int, error: ConfigurationError)] = []
     private var omitted = 0
@@ -30,6 +36,8 @@ struct ReadingContext {
     var boundAddresses: [BoundAddress] = []
     /// Of the pool that is being read.
     var backendNames: [BackendName] = []
+    /// Of the listener that is being read.
+    var routes: [RoutePlace] = []
 
     init(source: SourceText) {
         self.source = source

@@ -74,7 +74,10 @@ public enum ConfigurationReference {
             for case .section(let section) in shapes {
                 collect(section, title: "Each of `\(key)`", into: &chapters)
             }
-        case .integer, .text, .choice, .either, .list:
+        case .list(.section(let section), limit: _):
+            rows.append(Row(key: key, field: field))
+            collect(section, title: "Each of `\(key)`", into: &chapters)
+        case .integer, .text, .choice, .either, .list, .mapping:
             rows.append(Row(key: key, field: field))
         }
     }

@@ -34,6 +34,21 @@ struct Field<Target> {
         }
         render = { section.render($0[keyPath: place]) }
     }
+
+    /// A key that is a section of its own and may be left out.
+    init<Value>(
+        _ name: String, _ place: WritableKeyPath<Target, Value?>, _ section: Section<Value>, absent: String
+    ) {
+        shape = FieldShape(
+            name: name, documentation: section.documentation, expectation: "a section",
+            shape: .section(section.shape), isRequired: false, absent: absent)
+        read = { node, target, context in
+            var value = section.prototype
+            section.read(node, into: &value, owner: node.span, &context)
+            target[keyPath: place] = value
+        }
+        render = { $0[keyPath: place].map(section.render) }
+    }
 }
 
 /// What is known of a key without its type.
@@ -61,6 +76,10 @@ struct Section<Target> {
     /// Holds the defaults.
     var prototype: Target
     var fields: [Field<Target>]
+    /// Judges the keys together, once each was read; `owner` is the place to blame for what is missing.
+    var judge: ((Node, inout Target, _ owner: SourceSpan, inout ReadingContext) -> Void)?
+    /// Takes out what only has a meaning with other values of the same section.
+    var trim: ((Target, RenderedValue) -> RenderedValue)?
 
     var shape: SectionShape {
         SectionShape(
@@ -98,6 +117,7 @@ struct Section<Target> {
                 expected: "`\(field.shape.name)`: \(field.shape.expectation)",
                 showsSource: owner != .fileStart)
         }
+        judge?(node, &target, owner, &context)
     }
 
     private func reportUnknown(_ entry: Node.Entry, _ context: inout ReadingContext) {
@@ -113,10 +133,11 @@ struct Section<Target> {
     private var keyList: String { alternatives(fields.map { "`\($0.shape.name)`" }) }
 
     func render(_ target: Target) -> RenderedValue {
-        .mapping(
+        let rendered = RenderedValue.mapping(
             fields.compactMap { field in
                 field.render(target).map { RenderedValue.Entry(key: field.shape.name, value: $0) }
             })
+        return trim?(target, rendered) ?? rendered
     }
 }
 

@@ -10,6 +10,8 @@ indirect enum Shape {
     case choice([String])
     case either([Shape])
     case list(Shape, limit: Int)
+    /// A mapping whose keys match the regular expression.
+    case mapping(keys: String, values: Shape, limit: Int)
     case section(SectionShape)
     /// A mapping from names to sections.
     case named(SectionShape)
@@ -186,6 +188,17 @@ extension ValueType {
             render: { isWord($0) ? .scalar(word) : render($0) })
     }
 
+    /// The same where the other kind of value is free text, so that a neighbour of the word is no slip.
+    func orExactWord(_ word: String, for value: Value, where isWord: @escaping (Value) -> Bool) -> Self {
+        Self(
+            expectation: expectation, shape: .either([.choice([word]), shape]),
+            reader: { node, expected, context in
+                guard let scalar = node.scalar(expected: expected, &context) else { return nil }
+                return scalar.text == word ? value : reader(node, expected, &context)
+            },
+            render: { isWord($0) ? .scalar(word) : render($0) })
+    }
+
     /// The same kind of value, as another type of Swift.
     func map<Other>(
         _ make: @escaping (Value) -> Other, back: @escaping (Other) -> Value?
@@ -240,5 +253,39 @@ extension ValueType {
                 return reader(node, expected, &context).map { [$0] }
             },
             render: { $0.count == 1 ? render($0[0]) : many.render($0) })
+    }
+}
+
+extension ValueType where Value: Collection {
+    /// A list that is written by leaving the key out when it is empty.
+    var omittedWhenEmpty: Self { map({ $0 }, back: { $0.isEmpty ? nil : $0 }) }
+}
+
+// MARK: - Mappings
+
+extension ValueType {
+    /// A mapping with at least one entry, read into a list in the order of the file.
+    static func mapping<Element>(
+        expectation: String, keys: String, values: Shape, limit: Int,
+        read: @escaping (Node.Entry, inout ReadingContext) -> Element?,
+        write: @escaping (Element) -> RenderedValue.Entry
+    ) -> Self where Value == [Element] {
+        Self(
+            expectation: expectation, shape: .mapping(keys: keys, values: values, limit: limit),
+            reader: { node, expected, context in
+                guard let entries = node.entries(expected: expected, &context) else { return nil }
+                if entries.isEmpty {
+                    context.report("the mapping is empty", at: node.span, expected: expected)
+                    return nil
+                }
+                if entries.count > limit {
+                    context.report(
+                        "the mapping has \(entries.count) entries", at: node.span,
+                        expected: "at most \(limit)")
+                    return nil
+                }
+                return entries.compactMap { read($0, &context) }
+            },
+            render: { .mapping($0.map(write)) })
     }
 }

@@ -41,6 +41,9 @@ public final class Server {
     /// Starts everything or nothing. When it returns, connections are served.
     public init(_ configuration: Configuration, options: ServerOptions) throws(Failure) {
         self.options = options
+        if let listener = configuration.listeners.first(where: { $0.mode == .http }) {
+            throw Failure("listener \(listener.name): this version of Weir does not serve `mode: http` yet")
+        }
         signals = try Self.takeSignals()
         reports = weir_eventfd()
         var configuration = configuration
@@ -136,7 +139,7 @@ public final class Server {
             events.write(.info, "listening") { record in
                 record.text("listener", listener.name)
                 record.text("addresses", addresses.map(\.description).joined(separator: ", "))
-                record.text("pool", listener.pool)
+                if let pool = listener.pool { record.text("pool", pool) }
             }
         }
         guard sizing.isShortOfDescriptors else { return }

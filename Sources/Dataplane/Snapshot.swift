@@ -5,11 +5,12 @@ import Balancing
 import Base
 import Configuration
 import Glibc
+import Routing
 
 /// One listener, compiled.
 public struct ListenerPlan {
     public let name: UnsafeRawBufferPointer
-    /// Index of its pool.
+    /// Index of its pool; of an http listener `http` says which.
     public let pool: UInt16
     public let connectTimeoutNanoseconds: UInt64
     public let idleTimeoutNanoseconds: UInt64
@@ -18,6 +19,8 @@ public struct ListenerPlan {
     /// 0 where there is none.
     public let sessionsPerClient: Int
     public let relay: RelayChoice
+    /// nil in tcp mode.
+    public let http: UnsafePointer<HTTPPlan>?
 }
 
 /// One backend, compiled.
@@ -34,6 +37,13 @@ public struct PoolPlan {
     public let policy: Policy
     public let backends: UnsafePointer<BackendPlan>
     public let candidates: Candidates
+    /// What requests stick by; nil where they do not.
+    public let hash: HashKeyPlan?
+    /// Connections of each worker that wait for a request; 0 keeps none.
+    public let idleConnections: Int
+    public let idleConnectionTimeoutNanoseconds: UInt64
+    /// Requests of one connection; `Int.max` where there is no limit.
+    public let requestsPerConnection: Int
 }
 
 public struct Snapshot: @unchecked Sendable {
@@ -43,6 +53,10 @@ public struct Snapshot: @unchecked Sendable {
     public let sessionLimit: Int
     /// Share (0...1) of successful sessions that is logged.
     public let successSampleShare: Double
+    /// Bytes of a request or response head; at most a receive buffer.
+    public let headerSizeBytes: Int
+    /// Header fields of a request or response.
+    public let headerLimit: Int
     private let listeners: UnsafePointer<ListenerPlan>
     private let pools: UnsafePointer<PoolPlan>
 
@@ -64,22 +78,29 @@ public struct Snapshot: @unchecked Sendable {
                 }
             return PoolPlan(
                 name: Self.keep(pool.name), policy: policy, backends: Self.keep(backends),
-                candidates: candidates)
+                candidates: candidates, hash: pool.hash.map { HashKeyPlan($0) },
+                idleConnections: pool.keepAlive.idle,
+                idleConnectionTimeoutNanoseconds: pool.keepAlive.idleTimeoutNanoseconds,
+                requestsPerConnection: pool.keepAlive.maxRequests == 0
+                    ? Int.max : pool.keepAlive.maxRequests)
         }
+        let indices = PoolIndices(configuration.pools)
         let listenerPlans = configuration.listeners.map { listener in
             ListenerPlan(
                 name: Self.keep(listener.name),
-                pool: UInt16(configuration.pools.firstIndex { $0.name == listener.pool }!),
+                pool: listener.pool.map { indices.index[$0]! } ?? 0,
                 connectTimeoutNanoseconds: listener.timeouts.connectNanoseconds,
                 idleTimeoutNanoseconds: listener.timeouts.idleNanoseconds,
                 sessionLimit: listener.limits.sessions ?? Int.max,
                 sessionsPerClient: listener.limits.sessionsPerClient ?? 0,
-                relay: listener.relay)
+                relay: listener.relay, http: Self.httpPlan(listener, indices))
         }
         listenerCount = listenerPlans.count
         poolCount = poolPlans.count
         sessionLimit = configuration.limits.sessions
         successSampleShare = configuration.logs.successSampleShare
+        headerSizeBytes = configuration.limits.headerSizeBytes
+        headerLimit = configuration.limits.headers
         listeners = Self.keep(listenerPlans)
         pools = Self.keep(poolPlans)
     }
@@ -92,6 +113,26 @@ public struct Snapshot: @unchecked Sendable {
     public func pool(_ index: Int) -> UnsafePointer<PoolPlan> {
         precondition(index < poolCount)
         return pools + index
+    }
+
+    private static func httpPlan(_ listener: Listener, _ pools: PoolIndices) -> UnsafePointer<HTTPPlan>? {
+        guard listener.mode == .http else { return nil }
+        let timeouts = listener.timeouts.http
+        let trusted = listener.forwarded.trusted.map(TrustedBlock.init)
+        let forwarded = ForwardedPlan(
+            xForwarded: listener.forwarded.xForwarded, forwarded: listener.forwarded.forwarded,
+            via: keep(listener.forwarded.via ?? ""), requestID: keep(listener.forwarded.requestID ?? ""),
+            trusted: UnsafeBufferPointer(start: keep(trusted), count: trusted.count))
+        return keep([
+            HTTPPlan(
+                requestHeadTimeoutNanoseconds: timeouts.requestHeadNanoseconds,
+                requestBodyIdleTimeoutNanoseconds: timeouts.requestBodyIdleNanoseconds,
+                keepAliveTimeoutNanoseconds: timeouts.keepAliveNanoseconds,
+                responseHeadTimeoutNanoseconds: timeouts.responseHeadNanoseconds,
+                tunnelTimeoutNanoseconds: timeouts.tunnelNanoseconds, forwarded: forwarded,
+                router: Router(listener.routes.map { RouteDefinition($0, pools) }),
+                defaultPool: listener.pool.map { pools.index[$0]! })
+        ])
     }
 
     private static func keep<Element>(_ elements: [Element]) -> UnsafePointer<Element> {

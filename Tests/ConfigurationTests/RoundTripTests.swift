@@ -24,6 +24,8 @@ private func expectRoundTrip(_ configuration: Configuration) throws {
               sessions: 16384
               buffers: auto
               buffer_size: 16KiB
+              header_size: 16KiB
+              headers: 100
             logs:
               access: stdout
               events: stderr
@@ -44,6 +46,10 @@ private func expectRoundTrip(_ configuration: Configuration) throws {
                 balance: round_robin
                 backends:
                   - { address: 10.0.0.1:80, weight: 1 }
+                keep_alive:
+                  idle: 64
+                  idle_timeout: 1m
+                  max_requests: 0
 
             """)
 }
@@ -69,6 +75,8 @@ func textsReadBackAsTheyAre(text: String) throws {
         configuration.limits.sessions = 1 + random.next(below: 1_000_000)
         configuration.limits.buffers = random.next(below: 2) == 0 ? nil : 16 + random.next(below: 30_000)
         configuration.limits.bufferSizeBytes = 1024 + random.next(below: 1_047_553)
+        configuration.limits.headerSizeBytes = min(
+            1024 + random.next(below: 100_000), configuration.limits.bufferSizeBytes)
         configuration.logs.successSampleShare = Double(random.next(below: 1_000_001)) / 1_000_000
         configuration.listeners[0].timeouts.idleNanoseconds = UInt64(1 + random.next(below: 1 << 40)) * 1_000
         configuration.listeners[0].bind = [

@@ -60,12 +60,12 @@ func wrongValueOfTheProcess(line: String, message: String, suggestion: String?) 
         ("timeouts: { idle: -5s }", "`-5s` is not a duration", nil),
         ("timeouts: { idle: 99999999999999999999d }", "`99999999999999999999d` is out of range", nil),
         ("timeouts: { idel: 5s }", "unknown key `idel` in `timeouts`", "idle"),
-        ("timeouts: { request_head: 5s }", "unknown key `request_head` in `timeouts`", nil),
+        ("timeouts: { request_head: 5s }", "`request_head` has no meaning with `mode: tcp`", nil),
         (
             "limits: { session_per_client: 5 }", "unknown key `session_per_client` in `limits` of a listener",
             "sessions_per_client"
         ),
-        ("mode: http", "unknown mode `http`", nil),
+        ("mode: htpp", "unknown mode `htpp`", "http"),
         ("relay: slice", "unknown relay `slice`", "splice"),
         ("\"\": 1", "unknown key `` in a listener", nil),
     ] as [(String, String, String?)])

@@ -1,0 +1,152 @@
+// What an http listener has beyond a tcp one, compiled: its routes, timeouts, and what backends are told of
+// the client. `Snapshot` builds it from the configuration; it is immutable and lives as long as the process.
+
+import Configuration
+import Routing
+
+/// Durations in nanoseconds.
+public struct HTTPPlan {
+    public let requestHeadTimeoutNanoseconds: UInt64
+    public let requestBodyIdleTimeoutNanoseconds: UInt64
+    public let keepAliveTimeoutNanoseconds: UInt64
+    public let responseHeadTimeoutNanoseconds: UInt64
+    public let tunnelTimeoutNanoseconds: UInt64
+    public let forwarded: ForwardedPlan
+    public let router: Router
+    /// Index of the pool of requests that no route matches; nil answers 404.
+    public let defaultPool: UInt16?
+}
+
+/// What backends are told of the client.
+public struct ForwardedPlan {
+    public let xForwarded: ForwardingHeader
+    /// Forwarded (RFC 7239).
+    public let forwarded: ForwardingHeader
+    /// The name to add to Via; empty where none is added.
+    public let via: UnsafeRawBufferPointer
+    /// The header of the request's id; empty where none is made.
+    public let requestID: UnsafeRawBufferPointer
+    let trusted: UnsafeBufferPointer<TrustedBlock>
+
+    /// True where the forwarding headers of this peer are believed. A peer of a unix socket has no address
+    /// and is not.
+    func trusts(_ peer: ClientAddress) -> Bool {
+        guard peer.family == .ipv4 || peer.family == .ipv6 else { return false }
+        var index = 0
+        while index < trusted.count {
+            if trusted[index].contains(peer) { return true }
+            index += 1
+        }
+        return false
+    }
+}
+
+/// A block of addresses as `ClientAddress` has them.
+struct TrustedBlock: BitwiseCopyable {
+    let isIPv6: Bool
+    let high: UInt64
+    let low: UInt64
+    let highMask: UInt64
+    let lowMask: UInt64
+
+    init(_ range: AddressRange) {
+        // A shift by the whole width gives zero.
+        switch range {
+        case .ipv4(let bits, let length):
+            isIPv6 = false
+            (high, highMask) = (0, 0)
+            low = UInt64(bits)
+            lowMask = UInt64(UInt32.max << UInt32(32 - length))
+        case .ipv6(let high, let low, let length):
+            isIPv6 = true
+            (self.high, self.low) = (high, low)
+            highMask = UInt64.max << UInt64(64 - min(length, 64))
+            lowMask = UInt64.max << UInt64(64 - max(length - 64, 0))
+        }
+    }
+
+    func contains(_ peer: ClientAddress) -> Bool {
+        isIPv6 == (peer.family == .ipv6) && peer.high & highMask == high && peer.low & lowMask == low
+    }
+}
+
+// MARK: - From the configuration
+
+/// What compiling a route asks about pools.
+struct PoolIndices {
+    var index: [String: UInt16] = [:]
+    var withHash: Set<UInt16> = []
+
+    init(_ pools: [Pool]) {
+        for (position, pool) in pools.enumerated() {
+            index[pool.name] = UInt16(position)
+            if pool.hash != nil { withHash.insert(UInt16(position)) }
+        }
+    }
+}
+
+extension RouteDefinition {
+    init(_ route: Route, _ pools: PoolIndices) {
+        let index = { (name: String) in pools.index[name]! }
+        switch route.action {
+        case .pool(let name): self.init(action: .pool(index(name)))
+        case .split(let shares):
+            let parts = shares.map { part in
+                Share(pool: index(part.pool), millionths: Int((part.share * 1_000_000).rounded()))
+            }
+            let sticky = parts.first { pools.withHash.contains($0.pool) }
+            self.init(action: .split(parts, stickyPool: sticky?.pool))
+        case .redirect(let redirect):
+            self.init(action: .redirect(location: redirect.location, status: redirect.status))
+        case .respond(let response):
+            self.init(
+                action: .respond(
+                    status: response.status, body: response.body, contentType: response.contentType))
+        }
+        switch route.match.host {
+        case nil: host = .any
+        case .exact(let name): host = .exact(name)
+        case .below(let name): host = .below(name)
+        }
+        switch route.match.path {
+        case nil, .below(""): path = .any
+        case .exact(let text): path = .exact(text)
+        case .below(let text): path = .below(text)
+        }
+        methods = route.match.methods
+        headers = route.match.headers.map { Condition(name: $0.name, value: $0.value) }
+        query = route.match.query.map { Condition(name: $0.name, value: $0.value) }
+        requestHeaders = MessageChanges(route.requestHeaders)
+        responseHeaders = MessageChanges(route.responseHeaders)
+        stripPrefix = route.rewrite.stripPrefix ?? ""
+        addPrefix = route.rewrite.addPrefix ?? ""
+    }
+}
+
+extension RouteDefinition.MessageChanges {
+    init(_ changes: HeaderChanges) {
+        let header = { (field: HeaderField) in RouteDefinition.Header(name: field.name, value: field.value) }
+        self.init(
+            set: changes.fieldsSet.map(header), added: changes.fieldsAdded.map(header),
+            removed: changes.namesRemoved)
+    }
+}
+
+extension HashKeyPlan {
+    init(_ settings: HashSettings) {
+        let (key, name) = Self.source(settings.key)
+        let (fallback, fallbackName) = Self.source(settings.fallback)
+        self.init(key: key, name: name, fallback: fallback, fallbackName: fallbackName)
+    }
+
+    private static func source(_ key: HashKey) -> (HashKeySource, String) {
+        switch key {
+        case .clientAddress: (.clientAddress, "")
+        case .header(let name): (.header, name)
+        case .cookie(let name): (.cookie, name)
+        case .query(let name): (.query, name)
+        case .path: (.path, "")
+        case .uri: (.uri, "")
+        }
+    }
+}

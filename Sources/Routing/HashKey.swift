@@ -1,0 +1,133 @@
+// By what a request sticks: a header, a cookie, a query parameter, the path, or the client's address, as a
+// 64-bit hash (XXH64). The same key gives the same hash in every process, so that several Weirs agree.
+
+import CXxhash
+
+/// Where the key is found.
+public enum HashKeySource: UInt8, BitwiseCopyable, Sendable {
+    case clientAddress
+    /// The first field of that name.
+    case header
+    /// The first cookie of that name (RFC 6265, 4.2).
+    case cookie
+    /// The first parameter of that name, as it stands in the URL.
+    case query
+    /// Without the query.
+    case path
+    /// Path and query.
+    case uri
+}
+
+/// What requests of a pool stick by, compiled. Lives as long as the process.
+public struct HashKeyPlan: BitwiseCopyable, @unchecked Sendable {
+    fileprivate struct Part: BitwiseCopyable {
+        let source: HashKeySource
+        /// Of the header (in lower case), cookie or parameter.
+        let name: ByteView
+    }
+
+    private let key: Part
+    private let fallback: Part
+
+    /// Names are empty where the source has none.
+    public init(
+        key: HashKeySource, name: String, fallback: HashKeySource, fallbackName: String
+    ) {
+        self.key = Self.part(key, name)
+        self.fallback = Self.part(fallback, fallbackName)
+    }
+
+    private static func part(_ source: HashKeySource, _ name: String) -> Part {
+        let bytes = Array((source == .header ? name.lowercased() : name).utf8)
+        let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: max(bytes.count, 1))
+        memory.initialize(from: bytes, count: bytes.count)
+        return Part(source: source, name: ByteView(memory, bytes.count))
+    }
+
+    /// The hash of the request's key; of its fallback where it lacks the key; of the client's address where
+    /// it lacks both. `client` is that address without port, IPv4 in the low 32 bits.
+    public func hash(_ request: RequestView, client: (high: UInt64, low: UInt64)) -> UInt64 {
+        if let hash = key.hash(request, client) { return hash }
+        if let hash = fallback.hash(request, client) { return hash }
+        return hashOfAddress(client)
+    }
+}
+
+extension HashKeyPlan.Part {
+    /// nil where the request has no such thing.
+    fileprivate func hash(_ request: RequestView, _ client: (high: UInt64, low: UInt64)) -> UInt64? {
+        switch source {
+        case .clientAddress: return hashOfAddress(client)
+        case .header: return request.value(ofHeader: name).map(hashOfBytes)
+        case .cookie: return request.value(ofCookie: name).map(hashOfBytes)
+        case .query: return request.value(ofParameter: name).map(hashOfBytes)
+        case .path: return hashOfBytes(request.pathBytes)
+        case .uri:
+            // Where there is a query it follows the path and a `?`.
+            let path = request.pathBytes
+            if request.query.isEmpty { return hashOfBytes(path) }
+            return weir_xxh64(
+                request.base + Int(request.query.offset), Int(request.query.count), hashOfBytes(path))
+        }
+    }
+}
+
+private func hashOfBytes(_ bytes: ByteView) -> UInt64 { weir_xxh64(bytes.start, bytes.count, 0) }
+
+private func hashOfAddress(_ address: (high: UInt64, low: UInt64)) -> UInt64 {
+    var octets = (address.high.bigEndian, address.low.bigEndian)
+    return weir_xxh64(&octets, 16, 0)
+}
+
+extension RequestView {
+    func value(ofHeader lowered: ByteView) -> ByteView? {
+        var index = 0
+        while index < fieldCount {
+            if bytes(fields[index].nameRange).equalsIgnoringCase(lowered: lowered) {
+                return bytes(fields[index].valueRange)
+            }
+            index += 1
+        }
+        return nil
+    }
+
+    func value(ofParameter name: ByteView) -> ByteView? {
+        var pairs = QueryPairs(bytes(query))
+        while let pair = pairs.next() {
+            if pair.name.equals(name) { return pair.value }
+        }
+        return nil
+    }
+
+    /// Looks through all Cookie fields: HTTP/2 clients send several (RFC 9113, 8.2.3).
+    func value(ofCookie name: ByteView) -> ByteView? {
+        let cookie: StaticString = "cookie"
+        let field = ByteView(cookie.utf8Start, cookie.utf8CodeUnitCount)
+        var index = 0
+        while index < fieldCount {
+            if bytes(fields[index].nameRange).equalsIgnoringCase(lowered: field),
+                let value = cookieValue(name, in: bytes(fields[index].valueRange))
+            {
+                return value
+            }
+            index += 1
+        }
+        return nil
+    }
+}
+
+/// The value of `name` in `a=1; b=2`.
+private func cookieValue(_ name: ByteView, in list: ByteView) -> ByteView? {
+    var position = 0
+    while position < list.count {
+        while position < list.count, list[position] == UInt8(ascii: " ") { position += 1 }
+        let start = position
+        while position < list.count, list[position] != UInt8(ascii: ";") { position += 1 }
+        let pair = list.part(start, position)
+        position += 1
+        if pair.count > name.count, pair[name.count] == UInt8(ascii: "="), pair.starts(with: name) {
+            return pair.part(name.count + 1, pair.count)
+        }
+    }
+    return nil
+}

@@ -1,0 +1,46 @@
+// Requests for the tests of this folder: texts laid out in memory as a parser leaves them.
+
+import Base
+
+@testable import Routing
+
+/// The same numbers in every run, for the standard library's random functions.
+struct SeededGenerator: RandomNumberGenerator {
+    private var source: RandomSource
+
+    init(seed: UInt64) { source = RandomSource(seed: seed) }
+
+    mutating func next() -> UInt64 { source.next() }
+}
+
+struct TestRequest {
+    var method = "GET"
+    var host = "example.com"
+    var path = "/"
+    var query = ""
+    var fields: [(name: String, value: String)] = []
+
+    /// Calls with a view of the request that is valid for that long.
+    func withView<Result>(_ body: (RequestView) -> Result) -> Result {
+        var bytes: [UInt8] = []
+        func place(_ text: String) -> ByteRange {
+            defer { bytes += Array(text.utf8) + [UInt8(ascii: " ")] }
+            return ByteRange(offset: UInt32(bytes.count), count: UInt32(text.utf8.count))
+        }
+        let (method, path, query, host) = (place(method), place(path), place(query), place(host))
+        let table = fields.map { RoutingField(name: place($0.name), value: place($0.value)) }
+        return bytes.withUnsafeBufferPointer { bytes in
+            table.withUnsafeBufferPointer { table in
+                let nothing = UnsafePointer<RoutingField>(bitPattern: 16)!
+                return body(
+                    RequestView(
+                        base: bytes.baseAddress!, method: method, host: host, path: path, query: query,
+                        fields: table.baseAddress ?? nothing, fieldCount: table.count))
+            }
+        }
+    }
+}
+
+extension ByteView {
+    var text: String { String(decoding: UnsafeBufferPointer(start: start, count: count), as: UTF8.self) }
+}
