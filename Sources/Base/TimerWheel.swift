@@ -56,21 +56,22 @@ public struct TimerWheel: ~Copyable {
     public mutating func set(_ timer: UInt32, deadline: UInt64) {
         precondition(Int(timer) < capacity)
         if nodes[Int(timer)].bucket != 0 { unlink(timer) }
-        // Rounded up: never early. Not before the next tick: the present one is already handled.
-        let elapsed = deadline > origin ? deadline - origin : 0
-        let tick = elapsed >> Self.tickShift + (elapsed & (1 << Self.tickShift - 1) == 0 ? 0 : 1)
-        nodes[Int(timer)].deadlineTick = max(tick, currentTick + 1)
+        nodes[Int(timer)].deadlineTick = tick(deadline)
         link(timer)
         count += 1
     }
 
+    /// Rounded up: never early. Not before the next tick: the present one is already handled.
+    private func tick(_ deadline: UInt64) -> UInt64 {
+        let elapsed = deadline > origin ? deadline - origin : 0
+        let tick = elapsed >> Self.tickShift + (elapsed & (1 << Self.tickShift - 1) == 0 ? 0 : 1)
+        return max(tick, currentTick + 1)
+    }
+
     /// Sets the timer, or moves it to `deadline` where it is set to a later one.
     public mutating func setNoLater(_ timer: UInt32, deadline: UInt64) {
-        let before = nodes[Int(timer)]
+        if isSet(timer), nodes[Int(timer)].deadlineTick <= tick(deadline) { return }
         set(timer, deadline: deadline)
-        if before.bucket != 0, before.deadlineTick < nodes[Int(timer)].deadlineTick {
-            set(timer, deadline: origin + before.deadlineTick << Self.tickShift)
-        }
     }
 
     /// Clears the timer; nothing happens where it is not set.

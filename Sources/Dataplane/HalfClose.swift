@@ -23,7 +23,7 @@ extension Worker {
         relay.pointee.phase = .ending
         session.pointee.lastActivityAt = now
         if mutant(.queueDroppedAtEnd), !session.isInKernel(.send(direction.opposite)) { dropQueue(relay) }
-        if relay.pointee.queueCount == 0 { passOnEnd(slot, session, direction) }
+        if relay.pointee.queue.count == 0 { passOnEnd(slot, session, direction) }
     }
 
     /// Everything received was delivered: the destination learns that no more comes.

@@ -64,17 +64,17 @@ extension Worker {
     ) -> Int {
         var buffers = 0
         var bytes: UInt64 = 0
-        var buffer = relay.pointee.queueHead
+        var buffer = relay.pointee.queue.head
         while buffer != BufferRing.none {
             let segment = self.buffers.segment(buffer)
             buffers += 1
             bytes += UInt64(segment.pointee.length)
             expect(
-                segment.pointee.next != BufferRing.none || buffer == relay.pointee.queueTail,
+                segment.pointee.next != BufferRing.none || buffer == relay.pointee.queue.tail,
                 "a queue ends at its tail")
             buffer = segment.pointee.next
         }
-        expect(buffers == Int(relay.pointee.queueCount), "a queue counts its buffers")
+        expect(buffers == Int(relay.pointee.queue.count), "a queue counts its buffers")
         // What was on its way to a side that is gone is dropped.
         let isCut = session.pointee.lostSide != .none && session.pointee.lostSide.outward != direction
         expect(
@@ -103,8 +103,8 @@ extension Worker {
         let polls =
             session.isInKernel(.pollInput(direction)) || session.isInKernel(.pollOutput(direction))
             || relay.pointee.waitsForTimer
-        expect(sends <= (relay.pointee.queueCount > 0), "a send sends the head of the queue")
-        expect((relay.pointee.queueCount > 0) <= sends, "a queue that is not empty is being sent")
+        expect(sends <= (relay.pointee.queue.count > 0), "a send sends the head of the queue")
+        expect((relay.pointee.queue.count > 0) <= sends, "a queue that is not empty is being sent")
         switch relay.pointee.phase {
         case .copying:
             expect(receives || sends || relay.pointee.isStarved, "a copying relay waits for something")
@@ -113,7 +113,7 @@ extension Worker {
         case .ending: expect(sends || polls, "an ending relay has something left to send")
         case .ended:
             let isLost = session.pointee.lostSide != .none
-            expect(isLost || (!sends && relay.pointee.queueCount == 0), "an ended relay is empty")
+            expect(isLost || (!sends && relay.pointee.queue.count == 0), "an ended relay is empty")
         }
         let isOver = session.pointee.toBackend.phase == .ended && session.pointee.toClient.phase == .ended
         let waits = session.pointee.toBackend.waitsForTimer || session.pointee.toClient.waitsForTimer

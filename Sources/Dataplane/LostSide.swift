@@ -49,7 +49,7 @@ extension Worker {
             return
         }
         let outward = session.relay(side.outward)
-        if outward.pointee.phase == .ending, outward.pointee.queueCount == 0, outward.pointee.pipedBytes == 0
+        if outward.pointee.phase == .ending, outward.pointee.queue.count == 0, outward.pointee.pipedBytes == 0
         {
             outward.pointee.phase = .ended
         }

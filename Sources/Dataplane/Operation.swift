@@ -43,6 +43,9 @@ enum Operation: UInt8 {
     /// Completes only when it fails.
     case close = 21
 
+    /// Set in the operation of a token whose slot is that of a backend connection of http mode, not a session's.
+    static let ofConnection: UInt8 = 32
+
     @inline(__always)
     static func receive(_ direction: Direction) -> Operation {
         direction == .toBackend ? .receiveFromClient : .receiveFromBackend
@@ -78,6 +81,11 @@ struct InKernel: OptionSet, BitwiseCopyable {
     init(rawValue: UInt16) { self.rawValue = rawValue }
     @inline(__always)
     init(_ operation: Operation) { rawValue = 1 << UInt16(operation.rawValue) }
+
+    /// What concerns the connection to the backend, requests to cancel included.
+    static let ofBackend: InKernel = onBackend.union([
+        InKernel(.cancelConnect), InKernel(.cancelReceiveFromBackend), InKernel(.cancelAllOnBackend),
+    ])
 
     /// Everything that holds the client's, and the backend's, descriptor.
     static let onClient: InKernel = [

@@ -35,10 +35,10 @@ struct Relay: BitwiseCopyable {
     /// True exactly while the session's timer is to look whether the destination has room (`roomPolled`), or
     /// has taken over all (`resetWhenDelivered`).
     var waitsForTimer = false
-    /// Received and unsent buffers, oldest first.
-    var queueHead = BufferRing.none
-    var queueTail = BufferRing.none
-    var queueCount: UInt16 = 0
+    /// What is to be sent: in tcp mode the received buffers themselves.
+    var queue = BufferQueue()
+    /// In http mode: received and not yet understood.
+    var input = BufferQueue()
     /// In the worker's pool of pipes; `PipePool.none` where it holds none.
     var pipe = PipePool.none
     /// Bytes in that pipe.
@@ -116,7 +116,7 @@ extension Worker {
     ) {
         let relay = session.relay(direction)
         let isReceiving = session.isInKernel(.receive(direction))
-        if relay.pointee.queueCount >= queueLimit {
+        if relay.pointee.queue.count >= queueLimit {
             if isReceiving { stopReceiving(slot, session, direction) }
             watchSource(slot, session, direction)
         } else if !isReceiving, !relay.pointee.isStarved, !session.isInKernel(.cancelReceive(direction)) {
@@ -200,11 +200,11 @@ extension Worker {
         if session.isInKernel(.receive(direction)) || session.isInKernel(.cancelReceive(direction)) { return }
         switch relay.pointee.phase {
         case .copying:
-            if relay.pointee.queueCount <= queueResumes, !relay.pointee.isStarved {
+            if relay.pointee.queue.count <= queueResumes, !relay.pointee.isStarved {
                 receive(slot, session, direction)
             }
         case .switching:
-            if relay.pointee.queueCount == 0 { beginSplicing(slot, session, direction) }
+            if relay.pointee.queue.count == 0 { beginSplicing(slot, session, direction) }
         case .splicing, .ending, .ended: break
         }
     }
@@ -229,27 +229,21 @@ extension Worker {
 
     // MARK: Sending
 
-    private mutating func enqueue(_ buffer: UInt16, _ relay: UnsafeMutablePointer<Relay>) {
-        if mutant(.receivesInWrongOrder), relay.pointee.queueCount > 1 {
-            let second = buffers.segment(relay.pointee.queueHead).pointee.next
+    mutating func enqueue(_ buffer: UInt16, _ relay: UnsafeMutablePointer<Relay>) {
+        if mutant(.receivesInWrongOrder), relay.pointee.queue.count > 1 {
+            let second = buffers.segment(relay.pointee.queue.head).pointee.next
             buffers.segment(buffer).pointee.next = second
-            buffers.segment(relay.pointee.queueHead).pointee.next = buffer
-            relay.pointee.queueCount += 1
+            buffers.segment(relay.pointee.queue.head).pointee.next = buffer
+            relay.pointee.queue.count += 1
             return
         }
-        if relay.pointee.queueTail == BufferRing.none {
-            relay.pointee.queueHead = buffer
-        } else {
-            buffers.segment(relay.pointee.queueTail).pointee.next = buffer
-        }
-        relay.pointee.queueTail = buffer
-        relay.pointee.queueCount += 1
+        buffers.append(buffer, to: &relay.pointee.queue)
     }
 
-    private mutating func sendNext(
+    mutating func sendNext(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
     ) {
-        let buffer = session.relay(direction).pointee.queueHead
+        let buffer = session.relay(direction).pointee.queue.head
         let segment = buffers.segment(buffer)
         ring.send(
             session.destination(direction), buffers.bytes(buffer) + Int(segment.pointee.offset),
@@ -270,7 +264,7 @@ extension Worker {
             dropQueue(relay)
             return
         }
-        if relay.pointee.queueCount > 0 {
+        if relay.pointee.queue.count > 0 {
             sendNext(slot, session, direction)
         } else if relay.pointee.phase == .ending {
             passOnEnd(slot, session, direction)
@@ -284,7 +278,7 @@ extension Worker {
     /// So many bytes of the oldest buffer are out.
     mutating func noteSent(_ relay: UnsafeMutablePointer<Relay>, _ count: UInt32) {
         relay.pointee.delivered += UInt64(count)
-        let segment = buffers.segment(relay.pointee.queueHead)
+        let segment = buffers.segment(relay.pointee.queue.head)
         segment.pointee.length -= count
         if mutant(.shortSendRepeated), segment.pointee.length > 0 { return }
         segment.pointee.offset += count
@@ -304,17 +298,14 @@ extension Worker {
 
     /// The oldest buffer is sent: the kernel gets it back.
     private mutating func dequeue(_ relay: UnsafeMutablePointer<Relay>) {
-        let buffer = relay.pointee.queueHead
-        relay.pointee.queueHead = buffers.segment(buffer).pointee.next
-        if relay.pointee.queueHead == BufferRing.none { relay.pointee.queueTail = BufferRing.none }
-        relay.pointee.queueCount -= 1
+        let buffer = buffers.removeFirst(from: &relay.pointee.queue)
         if mutant(.lostBuffer), relay.pointee.phase == .ending { return }
-        buffers.giveBack(buffer)
+        if !buffers.segment(buffer).pointee.isKept { buffers.giveBack(buffer) }
     }
 
     /// Gives back every queued buffer; none may be in a send.
     mutating func dropQueue(_ relay: UnsafeMutablePointer<Relay>) {
-        while relay.pointee.queueCount > 0 { dequeue(relay) }
+        while relay.pointee.queue.count > 0 { dequeue(relay) }
     }
 
     // MARK: Waiting for buffers

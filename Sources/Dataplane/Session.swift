@@ -5,15 +5,25 @@
 //                 |  ^                    ^
 //                 |  '-- next candidate   |
 //                 '-----------------------'  no candidate left, client limit, shutdown
+//
+// In http mode a session goes round, once for each request:
+//
+//   accept -> awaiting -> [connecting] -> relaying -> awaiting ... -> [lingering] -> closing
 
 import Balancing
 import Base
+import HTTP1
 
 enum SessionState: UInt8 {
+    /// In http mode: no request is being served.
+    case awaiting
     /// A backend is being connected to.
     case connecting
     /// Bytes flow; each direction has its own `RelayPhase`.
     case relaying
+    /// In http mode: all was said; what the client still sends is read and dropped, so that it is not reset before
+    /// it has read the answer.
+    case lingering
     /// The reason is known; waiting for the kernel to give back what it still holds.
     case closing
 }
@@ -28,6 +38,10 @@ struct Session: BitwiseCopyable {
     var lostSide = LostSide.none
     /// TCP keepalive is on.
     var keepsAlive: Bool
+    /// Requests are read and served; false again once a connection is a tunnel.
+    var isHTTP = false
+    /// In http mode: the client sends no more.
+    var hasClientEnded = false
     var inKernel: InKernel
     var listener: UInt16
     var pool: UInt16
@@ -53,6 +67,17 @@ struct Session: BitwiseCopyable {
     var lastActivityAt: UInt64
     /// With a side lost: what was on its way to the other one when that was asked last.
     var undeliveredBytes: UInt32 = 0
+    // In http mode.
+    /// The worker's connection to the backend that is this session's at the moment; `BackendConnection.none`.
+    var connection = BackendConnection.none
+    /// The request that is being served; `Exchange.none`.
+    var exchange = Exchange.none
+    var headScan = HeadScan()
+    /// Of the head that is coming; 0 where none is.
+    var headStartedAt: UInt64 = 0
+    /// How many requests there were.
+    var requests: UInt32 = 0
+    var localPort: UInt16 = 0
     var toBackend: Relay
     var toClient: Relay
 }

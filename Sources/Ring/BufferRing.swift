@@ -20,6 +20,8 @@ public struct BufferSegment: BitwiseCopyable {
     /// The buffer behind this one in its queue; `BufferRing.none` at the end.
     public var next: UInt16
     var owner: BufferOwner
+    /// Somebody wants the bytes after they are sent: who sends it does not give it back.
+    public var isKept = false
 }
 
 /// Whose a buffer is.
@@ -138,6 +140,16 @@ public struct BufferRing: ~Copyable {
         precondition(segment.pointee.owner == .kernel, "a buffer has one owner")
         segment.pointee = BufferSegment(offset: 0, length: length, next: Self.none, owner: .worker)
         inKernelCount -= 1
+    }
+
+    /// A buffer that the kernel never had, to write into; nil where all are in use.
+    @inline(__always)
+    public mutating func takeSpare() -> UInt16? {
+        if spareCount == 0 {
+            if count == limit { return nil }
+            add(count)
+        }
+        return popSpare(owner: .worker)
     }
 
     /// The worker is done with the buffer.

@@ -1,0 +1,249 @@
+// Connections to backends in http mode, which outlive requests. A session has one while it serves a request;
+// between requests it waits in its backend's list of idle ones, newest first, with a receive in the kernel that
+// tells when the backend closes it.
+//
+//   connect -> attached to a session -> idle -> attached ... -> closing -> (slot freed)
+//
+// While one is attached, its operations are counted in the session's `inKernel`, and their completions handled
+// there; the tokens name the connection all the same, so that a receive goes on from request to request.
+
+import Base
+import Glibc
+import Ring
+import Telemetry
+
+struct BackendConnection: BitwiseCopyable {
+    static let none = UInt32.max
+
+    enum State: UInt8 {
+        case attached, idle, closing
+    }
+
+    var state: State
+    var pool: UInt16
+    var backend: UInt16
+    var descriptor: Int32
+    /// While it is not attached.
+    var inKernel: InKernel = []
+    /// Whose it is while it is attached.
+    var session: UInt32
+    /// How many it has served.
+    var requests: UInt32 = 0
+    // In the list of its backend.
+    var nextIdle = BackendConnection.none
+    var previousIdle = BackendConnection.none
+    var idleSince: UInt64 = 0
+    /// While it is closing: what a send of it is still about.
+    var queue = BufferQueue()
+}
+
+/// The idle connections of a worker: a list for each backend.
+struct IdleConnections: ~Copyable {
+    /// The newest of each backend of each pool, pool after pool.
+    private let heads: UnsafeMutablePointer<UInt32>
+    /// Where a pool's backends begin in `heads`.
+    private let starts: UnsafeMutablePointer<Int>
+    /// How many a pool has.
+    private let counts: UnsafeMutablePointer<Int>
+    private(set) var total = 0
+
+    init(_ snapshot: Snapshot) {
+        starts = .allocate(capacity: max(snapshot.poolCount, 1))
+        counts = .allocate(capacity: max(snapshot.poolCount, 1))
+        var backends = 0
+        for pool in 0..<snapshot.poolCount {
+            (starts + pool).initialize(to: backends)
+            (counts + pool).initialize(to: 0)
+            backends += snapshot.pool(pool).pointee.candidates.count
+        }
+        heads = .allocate(capacity: max(backends, 1))
+        heads.initialize(repeating: BackendConnection.none, count: max(backends, 1))
+    }
+
+    deinit {
+        heads.deallocate()
+        starts.deallocate()
+        counts.deallocate()
+    }
+
+    func count(pool: UInt16) -> Int { counts[Int(pool)] }
+
+    @inline(__always)
+    func newest(pool: UInt16, backend: UInt16) -> UInt32 { heads[starts[Int(pool)] + Int(backend)] }
+
+    mutating func add(_ number: UInt32, _ connections: borrowing Slab<BackendConnection>) {
+        let connection = connections[number]
+        let place = starts[Int(connection.pointee.pool)] + Int(connection.pointee.backend)
+        connection.pointee.previousIdle = BackendConnection.none
+        connection.pointee.nextIdle = heads[place]
+        if heads[place] != BackendConnection.none { connections[heads[place]].pointee.previousIdle = number }
+        heads[place] = number
+        counts[Int(connection.pointee.pool)] += 1
+        total += 1
+    }
+
+    mutating func remove(_ number: UInt32, _ connections: borrowing Slab<BackendConnection>) {
+        let connection = connections[number].pointee
+        if connection.previousIdle != BackendConnection.none {
+            connections[connection.previousIdle].pointee.nextIdle = connection.nextIdle
+        } else {
+            heads[starts[Int(connection.pool)] + Int(connection.backend)] = connection.nextIdle
+        }
+        if connection.nextIdle != BackendConnection.none {
+            connections[connection.nextIdle].pointee.previousIdle = connection.previousIdle
+        }
+        counts[Int(connection.pool)] -= 1
+        total -= 1
+    }
+}
+
+extension Worker {
+    private var firstConnectionTimer: Int { settings.slots + acceptorCount + 1 }
+
+    // MARK: With a session
+
+    /// A new connection for a session, with no operation in the kernel yet. False where there is no slot.
+    mutating func addConnection(
+        _ descriptor: Int32, _ slot: UInt32, _ session: UnsafeMutablePointer<Session>
+    ) -> Bool {
+        guard let number = connections.allocate() else { return false }
+        connections[number].pointee = BackendConnection(
+            state: .attached, pool: session.pointee.pool, backend: session.pointee.backend,
+            descriptor: descriptor, session: slot)
+        session.pointee.connection = number
+        return true
+    }
+
+    /// Gives the session the connection to its backend that was used last; false where none is idle.
+    mutating func attachIdle(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) -> Bool {
+        let number = idleConnections.newest(pool: session.pointee.pool, backend: session.pointee.backend)
+        guard number != BackendConnection.none else { return false }
+        idleConnections.remove(number, connections)
+        let connection = connections[number]
+        connection.pointee.state = .attached
+        connection.pointee.session = slot
+        session.pointee.connection = number
+        session.pointee.backendDescriptor = connection.pointee.descriptor
+        session.pointee.inKernel.formUnion(connection.pointee.inKernel)
+        connection.pointee.inKernel = []
+        return true
+    }
+
+    /// Takes the connection from the session, with what of it is in the kernel or waits to be sent to it.
+    private mutating func detach(_ session: UnsafeMutablePointer<Session>) -> UInt32 {
+        let number = session.pointee.connection
+        let connection = connections[number]
+        connection.pointee.inKernel = session.pointee.inKernel.intersection(.ofBackend)
+        session.pointee.inKernel.subtract(.ofBackend)
+        connection.pointee.session = BackendConnection.none
+        connection.pointee.queue = session.pointee.toBackend.queue
+        session.pointee.toBackend.queue = BufferQueue()
+        session.pointee.connection = BackendConnection.none
+        session.pointee.backendDescriptor = -1
+        return number
+    }
+
+    /// The session is done with its connection, which may serve others.
+    mutating func parkConnection(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        leaveStarved(slot, session, .toClient)
+        let pool = snapshot.pool(Int(session.pointee.pool))
+        let number = detach(session)
+        let connection = connections[number]
+        connection.pointee.requests += 1
+        let quiet = InKernel(.receiveFromBackend).union(InKernel(.watchBackend))
+        guard command == .run, idleConnections.count(pool: connection.pointee.pool) < pool.pointee.idleConnections,
+            connection.pointee.requests < pool.pointee.requestsPerConnection,
+            connection.pointee.inKernel.isSubset(of: quiet)
+        else {
+            closeConnection(number)
+            return
+        }
+        connection.pointee.state = .idle
+        connection.pointee.idleSince = now
+        idleConnections.add(number, connections)
+        if !connection.pointee.inKernel.contains(InKernel(.receiveFromBackend)) {
+            connection.pointee.inKernel.insert(InKernel(.receiveFromBackend))
+            ring.receiveMultishot(
+                connection.pointee.descriptor, group: Self.bufferGroup, token: token(.receiveFromBackend, number))
+        }
+        let timer = timer(ofConnection: number)
+        if !timers.isSet(timer) {
+            timers.set(timer, deadline: now + pool.pointee.idleConnectionTimeoutNanoseconds)
+        }
+    }
+
+    /// The session is done with its connection, and nobody else shall have it.
+    mutating func dropConnection(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        leaveStarved(slot, session, .toClient)
+        closeConnection(detach(session))
+    }
+
+    // MARK: Without one
+
+    private func timer(ofConnection number: UInt32) -> UInt32 { UInt32(firstConnectionTimer) + number }
+
+    private func token(_ operation: Operation, _ number: UInt32) -> Token {
+        Token(
+            operation: operation.rawValue | Operation.ofConnection,
+            generation: connections.generation(number), slot: number)
+    }
+
+    private mutating func closeConnection(_ number: UInt32) {
+        let connection = connections[number]
+        if connection.pointee.state == .idle { idleConnections.remove(number, connections) }
+        connection.pointee.state = .closing
+        timers.clear(timer(ofConnection: number))
+        if connection.pointee.inKernel.isEmpty {
+            freeConnection(number)
+        } else if !connection.pointee.inKernel.isDisjoint(with: .onBackend) {
+            connection.pointee.inKernel.insert(InKernel(.cancelAllOnBackend))
+            ring.cancelAll(on: connection.pointee.descriptor, token: token(.cancelAllOnBackend, number))
+        }
+    }
+
+    private mutating func freeConnection(_ number: UInt32) {
+        let connection = connections[number]
+        buffers.drop(&connection.pointee.queue)
+        ring.close(connection.pointee.descriptor, token: workerToken(.close))
+        connections.release(number)
+    }
+
+    /// A completion of a connection that no session has.
+    mutating func connectionCompleted(_ number: UInt32, _ operation: Operation, _ completion: Completion) {
+        let connection = connections[number]
+        precondition(
+            connection.pointee.inKernel.contains(InKernel(operation)), "a completion belongs to a submission")
+        if !completion.hasMore { connection.pointee.inKernel.remove(InKernel(operation)) }
+        if let buffer = completion.buffer { discard(buffer) }
+        switch connection.pointee.state {
+        case .closing:
+            if connection.pointee.inKernel.isEmpty { freeConnection(number) }
+        case .idle:
+            // It ended, or said something that nobody asked for (or a watch tells of an end).
+            closeConnection(number)
+        case .attached: preconditionFailure("completions of an attached connection are its session's")
+        }
+    }
+
+    mutating func connectionTimerFired(_ timer: UInt32) {
+        let number = timer - UInt32(firstConnectionTimer)
+        let connection = connections[number]
+        // A request came between: the next time that it is parked sets the timer.
+        guard connection.pointee.state == .idle else { return }
+        let pool = snapshot.pool(Int(connection.pointee.pool))
+        let deadline = connection.pointee.idleSince &+ pool.pointee.idleConnectionTimeoutNanoseconds
+        if now >= deadline {
+            closeConnection(number)
+        } else {
+            timers.set(timer, deadline: deadline)
+        }
+    }
+
+    mutating func closeIdleConnections() {
+        if idleConnections.total == 0 { return }
+        for number in 0..<UInt32(connections.highWater)
+        where connections.isLive(number) && connections[number].pointee.state == .idle {
+            closeConnection(number)
+        }
+    }
+}

@@ -1,0 +1,166 @@
+// One request and its response. A session has an exchange from a request's head to the last byte of the
+// response; an idle client has none.
+
+import Base
+import HTTP1
+import Ring
+import Telemetry
+
+/// How far a message has come.
+enum MessagePhase: UInt8 {
+    case head, body, done
+    /// The rest of it is read and dropped, or not waited for.
+    case dropped
+}
+
+/// What is left of a message's body.
+struct BodyState: BitwiseCopyable {
+    enum Framing: UInt8 {
+        case none, length, chunked, untilClose
+    }
+
+    var phase = MessagePhase.head
+    var framing = Framing.none
+    /// How chunks are written anew.
+    var mode = ChunkedBody.Mode.rechunk
+    /// Bytes, with `length`.
+    var remaining: UInt64 = 0
+    var chunks = ChunkedBody()
+
+    mutating func begin(_ framing: BodyFraming) {
+        phase = .body
+        switch framing {
+        case .none: (self.framing, phase) = (.none, .done)
+        case .length(let count):
+            (self.framing, remaining) = (.length, count)
+            if count == 0 { phase = .done }
+        case .chunked: self.framing = .chunked
+        case .untilClose: self.framing = .untilClose
+        }
+    }
+}
+
+struct Exchange: BitwiseCopyable {
+    static let none = UInt32.max
+    static let noRoute = UInt32.max
+
+    var method = Method.other
+    /// Of the client's HTTP version.
+    var minorVersion: UInt8 = 1
+    /// 0 until it is known.
+    var status: UInt16 = 0
+    var route = Exchange.noRoute
+    var request = BodyState()
+    var response = BodyState()
+    /// Of the response's head.
+    var scan = HeadScan()
+    /// The client is to send more requests on its connection.
+    var isPersistent = false
+    var wantsUpgrade = false
+    var acceptsTrailers = false
+    var prefersJSON = false
+    /// The final response's head is on its way to the client: no other answer can be given.
+    var hasAnswered = false
+    var isUpgraded = false
+    /// The backend's connection had served others before.
+    var isReused = false
+    /// The backend's connection may serve others afterwards.
+    var isBackendPersistent = false
+    /// The whole request as it was sent, kept until the response begins; `BufferRing.none` where it cannot be
+    /// sent again.
+    var replay = BufferRing.none
+    var replayBytes: UInt32 = 0
+    /// Why it did not end well; `ok` until then.
+    var reason = Reason.ok
+    /// The refused message's fault, as a raw value plus one; 0 for none.
+    var refusal: UInt8 = 0
+    // Nanoseconds of the worker's clock; 0 where it has not happened.
+    var startedAt: UInt64 = 0
+    var requestSentAt: UInt64 = 0
+    var firstByteAt: UInt64 = 0
+    /// Bytes of the request that were taken in.
+    var bytesIn: UInt64 = 0
+    /// What the client had been sent before.
+    var bytesOutBefore: UInt64 = 0
+    var text = ExchangeText()
+}
+
+/// What of a request the log will say: copied, because its buffer is long gone then.
+struct ExchangeText: BitwiseCopyable {
+    /// Places in the exchange's memory, by `TextField`.
+    private var lengths = InlineArray<7, UInt16>(repeating: 0)
+
+    enum Part: Int, CaseIterable {
+        case method, host, path, query, userAgent, requestID, traceparent
+
+        /// The most that is kept of it, in bytes.
+        var limit: Int {
+            switch self {
+            case .method: 16
+            case .host: 255
+            case .path: 768
+            case .query: 256
+            case .userAgent: 160
+            case .requestID: 128
+            case .traceparent: 64
+            }
+        }
+
+        var offset: Int {
+            switch self {
+            case .method: 0
+            case .host: 16
+            case .path: 271
+            case .query: 1039
+            case .userAgent: 1295
+            case .requestID: 1455
+            case .traceparent: 1583
+            }
+        }
+    }
+
+    /// Of one exchange.
+    static let memoryBytes = 1664
+
+    mutating func keep(
+        _ part: Part, _ bytes: UnsafeRawPointer, _ count: Int, in memory: UnsafeMutableRawPointer
+    ) {
+        let length = min(count, part.limit)
+        (memory + part.offset).copyMemory(from: bytes, byteCount: length)
+        lengths[part.rawValue] = UInt16(length)
+    }
+
+    func bytes(_ part: Part, in memory: UnsafeRawPointer) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: memory + part.offset, count: Int(lengths[part.rawValue]))
+    }
+}
+
+/// Memory that a worker needs to serve http, sized at start; pages that are not used cost nothing.
+struct HTTPMemory: ~Copyable {
+    let fields: FieldTable
+    let limits: HeadLimits
+    private let fieldMemory: UnsafeMutablePointer<Field>
+    private let texts: UnsafeMutableRawPointer
+    private let textBytes: Int
+
+    init(_ snapshot: Snapshot, slots: Int) {
+        limits = HeadLimits(
+            headBytes: UInt32(snapshot.headerSizeBytes), fields: UInt16(snapshot.headerLimit))
+        fieldMemory = PagedMemory.reserve(Field.self, count: snapshot.headerLimit)
+        fields = FieldTable(fieldMemory, capacity: snapshot.headerLimit)
+        textBytes = slots * ExchangeText.memoryBytes
+        texts = PagedMemory.reserve(byteCount: textBytes)
+        capacity = snapshot.headerLimit
+    }
+
+    private let capacity: Int
+
+    deinit {
+        PagedMemory.release(fieldMemory, byteCount: capacity * MemoryLayout<Field>.stride)
+        PagedMemory.release(texts, byteCount: textBytes)
+    }
+
+    func text(of exchange: UInt32) -> UnsafeMutableRawPointer {
+        texts + Int(exchange) * ExchangeText.memoryBytes
+    }
+}

@@ -1,0 +1,330 @@
+// The request of an exchange: its head is read, routed, and written anew for the backend; its body follows.
+//
+//   head -> route -> (redirect, fixed answer) or (pool -> connection) -> body -> done
+
+import Balancing
+import Base
+import Glibc
+import HTTP1
+import Ring
+import Routing
+import Telemetry
+
+extension Worker {
+    /// Bytes of a body that fit behind the head go out with it, in one send.
+    static var mostCopiedBodyBytes: Int { 16 * 1024 }
+
+    // MARK: Head
+
+    /// Looks for a whole head in what the client sent.
+    mutating func readRequest(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        let relay = session.relay(.toBackend)
+        while true {
+            let segment = buffers.segment(relay.pointee.input.head)
+            let octets = (buffers.bytes(relay.pointee.input.head) + Int(segment.pointee.offset))
+                .assumingMemoryBound(to: UInt8.self)
+            let count = Int(segment.pointee.length)
+            switch session.pointee.headScan.advance(octets, count: count, limits: http.limits) {
+            case .incomplete:
+                if joinInput(relay) { continue }
+                if session.pointee.headStartedAt == 0 { session.pointee.headStartedAt = now }
+                setHTTPTimer(slot, session)
+                return
+            case .refused(let refusal):
+                refuse(slot, session, refusal)
+                return
+            case .complete(let length):
+                beginExchange(slot, session, octets, count: count, length: length)
+                return
+            }
+        }
+    }
+
+    private mutating func beginExchange(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ octets: UnsafePointer<UInt8>, count: Int,
+        length: Int
+    ) {
+        let head: RequestHead
+        do throws(Refusal) {
+            head = try RequestHead.parse(
+                octets, count: count, length: length, limits: http.limits, into: http.fields)
+        } catch {
+            refuse(slot, session, error)
+            return
+        }
+        guard let exchange = addExchange(session) else {
+            finish(slot, session, .overloaded)
+            return
+        }
+        exchange.pointee.method = head.method
+        exchange.pointee.minorVersion = head.minorVersion
+        exchange.pointee.isPersistent = head.isPersistent
+        exchange.pointee.wantsUpgrade = head.wantsUpgrade
+        exchange.pointee.acceptsTrailers = head.acceptsTrailers
+        exchange.pointee.bytesIn = UInt64(length)
+        exchange.pointee.request.begin(head.framing)
+        keepText(session, exchange, octets, head)
+        route(slot, session, exchange, octets, head)
+    }
+
+    /// An exchange for a request whose head cannot be used, or has not come.
+    mutating func beginRefused(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, reason: Reason, refusal: Refusal? = nil
+    ) {
+        guard let exchange = addExchange(session) else { return }
+        exchange.pointee.reason = reason
+        if let refusal { exchange.pointee.refusal = refusal.rawValue + 1 }
+        exchange.pointee.bytesIn = UInt64(buffers.segment(session.pointee.toBackend.input.head).pointee.length)
+        exchange.pointee.request.phase = .dropped
+    }
+
+    private mutating func refuse(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ refusal: Refusal
+    ) {
+        beginRefused(slot, session, reason: .badRequest, refusal: refusal)
+        answer(slot, session, refusal.status, .badRequest)
+    }
+
+    private mutating func addExchange(
+        _ session: UnsafeMutablePointer<Session>
+    ) -> UnsafeMutablePointer<Exchange>? {
+        guard let number = exchanges.allocate() else { return nil }
+        let exchange = exchanges[number]
+        exchange.pointee = Exchange()
+        exchange.pointee.startedAt = session.pointee.headStartedAt != 0 ? session.pointee.headStartedAt : now
+        if session.pointee.requests == 0 { exchange.pointee.startedAt = now }
+        exchange.pointee.bytesOutBefore = session.pointee.toClient.delivered
+        session.pointee.exchange = number
+        session.pointee.requests += 1
+        session.pointee.attempts = 0
+        session.pointee.sequence = CandidateSequence()
+        session.pointee.connectFailure = .ok
+        session.pointee.connectStartedAt = 0
+        session.pointee.connectedAt = 0
+        session.pointee.state = .relaying
+        return exchange
+    }
+
+    private func keepText(
+        _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>,
+        _ octets: UnsafePointer<UInt8>, _ head: RequestHead
+    ) {
+        let memory = http.text(of: session.pointee.exchange)
+        for index in 0..<Int(head.fieldCount) {
+            let field = http.fields[index]
+            let part: ExchangeText.Part
+            switch field.name {
+            case .userAgent: part = .userAgent
+            case .traceparent: part = .traceparent
+            case .accept:
+                exchange.pointee.prefersJSON = FieldValue.prefersJSON(in: octets, field.valueRange)
+                continue
+            default: continue
+            }
+            keep(part, exchange, octets, field.valueRange, memory)
+        }
+        keep(.method, exchange, octets, head.methodRange, memory)
+        keep(.host, exchange, octets, head.authority.range, memory)
+        keep(.path, exchange, octets, head.target.path, memory)
+        if let query = head.target.query { keep(.query, exchange, octets, query, memory) }
+    }
+
+    private func keep(
+        _ part: ExchangeText.Part, _ exchange: UnsafeMutablePointer<Exchange>, _ octets: UnsafePointer<UInt8>,
+        _ range: HeadRange, _ memory: UnsafeMutableRawPointer
+    ) {
+        exchange.pointee.text.keep(part, octets + range.start, Int(range.count), in: memory)
+    }
+
+    // MARK: Route
+
+    private mutating func route(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>,
+        _ octets: UnsafePointer<UInt8>, _ head: RequestHead
+    ) {
+        let plan = httpPlan(session)
+        let router = plan.pointee.router
+        let view = RequestView(octets, head, http.fields)
+        guard let index = router.routeCount > 0 ? router.match(view) : nil else {
+            guard let pool = plan.pointee.defaultPool else {
+                consumeHead(session, head)
+                answer(slot, session, 404, .noRoute)
+                return
+            }
+            session.pointee.pool = pool
+            send(slot, session, exchange, octets, head, nil)
+            return
+        }
+        exchange.pointee.route = UInt32(index)
+        let route = router.plan(index)
+        switch route.pointee.action {
+        case .pool: session.pointee.pool = route.pointee.pool
+        case .split:
+            session.pointee.pool = router.pool(ofSplit: route, number: splitNumber(session, route, view))
+        case .redirect, .respond:
+            answer(slot, session, by: route, router, head, octets)
+            return
+        }
+        send(slot, session, exchange, octets, head, route)
+    }
+
+    /// What a request sticks to its share of a split by.
+    private mutating func splitNumber(
+        _ session: UnsafeMutablePointer<Session>, _ route: UnsafePointer<RoutePlan>, _ view: RequestView
+    ) -> UInt64 {
+        guard let pool = route.pointee.stickyPool, let hash = snapshot.pool(Int(pool)).pointee.hash else {
+            return random.next()
+        }
+        let client = session.pointee.client
+        return hash.hash(view, client: (client.high, client.low))
+    }
+
+    func consumeHead(_ session: UnsafeMutablePointer<Session>, _ head: RequestHead) {
+        let segment = buffers.segment(session.pointee.toBackend.input.head)
+        segment.pointee.offset += head.length
+        segment.pointee.length -= head.length
+    }
+
+    // MARK: To the backend
+
+    private mutating func send(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>,
+        _ octets: UnsafePointer<UInt8>, _ head: RequestHead, _ route: UnsafePointer<RoutePlan>?
+    ) {
+        guard let buffer = buffers.takeSpare() else {
+            consumeHead(session, head)
+            answer(slot, session, 503, .overloaded)
+            return
+        }
+        let memory = buffers.bytes(buffer).assumingMemoryBound(to: UInt8.self)
+        var writer = HeadWriter(memory, capacity: buffers.bufferSizeBytes)
+        writeRequest(&writer, session, exchange, octets, head, route)
+        consumeHead(session, head)
+        guard !writer.hasOverflowed else {
+            buffers.giveBack(buffer)
+            answer(slot, session, 431, .badRequest)
+            return
+        }
+        let relay = session.relay(.toBackend)
+        buffers.segment(buffer).pointee.length = UInt32(writer.count)
+        copyBody(relay, &exchange.pointee.request, exchange, into: buffer)
+        if exchange.pointee.request.phase == .done, exchange.pointee.method.isIdempotent {
+            exchange.pointee.replay = buffer
+            exchange.pointee.replayBytes = buffers.segment(buffer).pointee.length
+            buffers.segment(buffer).pointee.isKept = true
+        }
+        dropEmptyInput(relay)
+        enqueue(buffer, relay)
+        connectNext(slot, session)
+    }
+
+    /// The head's buffer may be all used up by it.
+    func isInputEmpty(_ relay: UnsafeMutablePointer<Relay>) -> Bool {
+        relay.pointee.input.count == 0 || buffers.segment(relay.pointee.input.head).pointee.length == 0
+    }
+
+    mutating func dropEmptyInput(_ relay: UnsafeMutablePointer<Relay>) {
+        if relay.pointee.input.count > 0, buffers.segment(relay.pointee.input.head).pointee.length == 0 {
+            let buffer = buffers.removeFirst(from: &relay.pointee.input)
+            buffers.giveBack(buffer)
+        }
+    }
+
+    /// Puts the part of a body of known length that came with the head behind the head, if it fits.
+    private func copyBody(
+        _ relay: UnsafeMutablePointer<Relay>, _ body: inout BodyState, _ exchange: UnsafeMutablePointer<Exchange>,
+        into buffer: UInt16
+    ) {
+        guard body.phase == .body, body.framing == .length, !isInputEmpty(relay) else { return }
+        let source = buffers.segment(relay.pointee.input.head)
+        let target = buffers.segment(buffer)
+        let count = UInt32(min(UInt64(source.pointee.length), body.remaining))
+        guard Int(target.pointee.length + count) <= buffers.bufferSizeBytes else { return }
+        (buffers.bytes(buffer) + Int(target.pointee.length)).copyMemory(
+            from: buffers.bytes(relay.pointee.input.head) + Int(source.pointee.offset), byteCount: Int(count))
+        target.pointee.length += count
+        source.pointee.offset += count
+        source.pointee.length -= count
+        exchange.pointee.bytesIn += UInt64(count)
+        body.remaining -= UInt64(count)
+        if body.remaining == 0 { body.phase = .done }
+    }
+
+    /// A connection to the backend is there.
+    mutating func backendAttached(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        session.pointee.state = .relaying
+        session.pointee.lastActivityAt = now
+        let exchange = exchange(session)
+        exchange.pointee.requestSentAt = 0
+        startSending(slot, session, .toBackend)
+        if !session.isInKernel(.receiveFromBackend), !session.isInKernel(.cancelReceiveFromBackend) {
+            receive(slot, session, .toClient)
+        }
+        readRequestBody(slot, session)
+        if session.pointee.state == .relaying { setHTTPTimer(slot, session) }
+    }
+
+    // MARK: Body
+
+    mutating func readRequestBody(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        guard session.pointee.exchange != Exchange.none else { return }
+        let exchange = exchange(session)
+        let relay = session.relay(.toBackend)
+        if exchange.pointee.request.phase == .dropped {
+            buffers.drop(&relay.pointee.input)
+            return
+        }
+        guard session.pointee.connection != BackendConnection.none, exchange.pointee.request.phase == .body else {
+            return
+        }
+        var taken: UInt64 = 0
+        let result = passBody(relay, &exchange.pointee.request, &taken)
+        exchange.pointee.bytesIn += taken
+        switch result {
+        case .goesOn: break
+        case .refused(let refusal):
+            exchange.pointee.refusal = refusal.rawValue + 1
+            fail(slot, session, refusal.status, .badRequest)
+            return
+        case .noBuffer:
+            fail(slot, session, 503, .overloaded)
+            return
+        }
+        if exchange.pointee.request.phase == .done, relay.pointee.queue.isEmpty {
+            requestSent(slot, session)
+        } else {
+            startSending(slot, session, .toBackend)
+        }
+        noteBody(slot, session, .toBackend, exchange.pointee.request)
+    }
+
+    /// Everything of the request that was there is with the backend's kernel.
+    mutating func requestSent(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        guard session.pointee.exchange != Exchange.none else { return }
+        let exchange = exchange(session)
+        if exchange.pointee.request.phase == .done, exchange.pointee.requestSentAt == 0 {
+            exchange.pointee.requestSentAt = now
+            if exchange.pointee.response.phase == .done {
+                responseReceived(slot, session)
+                return
+            }
+        }
+        setHTTPTimer(slot, session)
+    }
+}
+
+extension RequestView {
+    /// What routing looks at.
+    @inline(__always)
+    init(_ octets: UnsafePointer<UInt8>, _ head: RequestHead, _ fields: FieldTable) {
+        self.init(
+            base: octets, method: ByteRange(head.methodRange), host: ByteRange(head.authority.host),
+            path: ByteRange(head.target.path), query: ByteRange(head.target.query ?? .empty), fields: fields,
+            fieldCount: Int(head.fieldCount))
+    }
+}
+
+extension ByteRange {
+    @inline(__always)
+    init(_ range: HeadRange) { self.init(offset: range.offset, count: range.count) }
+}
