@@ -38,6 +38,7 @@ let package = Package(
 
         .target(name: "Base", swiftSettings: common),
         .target(name: "Balancing", dependencies: ["Base"], swiftSettings: pure),
+        .target(name: "HTTP1", swiftSettings: pure),
         .target(name: "Configuration", dependencies: ["Base", "CLibyaml"], swiftSettings: common),
         .target(name: "Routing", dependencies: ["CXxhash"], swiftSettings: common),
         .target(name: "Ring", dependencies: ["CLiburing", "Base"], swiftSettings: common),
@@ -64,6 +65,7 @@ let package = Package(
         .testTarget(name: "BaseTests", dependencies: ["Base"], swiftSettings: common),
         .testTarget(
             name: "BalancingTests", dependencies: ["Balancing", "Base"], swiftSettings: common),
+        .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1"], swiftSettings: common),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "Base"], swiftSettings: common),
         .testTarget(
             name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: common),

@@ -1,0 +1,174 @@
+// Writes heads and chunk framing into memory of the caller. Running out of room sets a flag instead of
+// stopping: the caller writes a whole head and looks once.
+
+/// A place to write at, with an end.
+@safe
+public struct HeadWriter {
+    @usableFromInline let start: UnsafeMutablePointer<UInt8>
+    public let capacity: Int
+    /// Octets written. Not beyond `capacity`.
+    public private(set) var count = 0
+    /// True once something did not fit; nothing is written from then on.
+    public private(set) var hasOverflowed = false
+
+    @unsafe
+    public init(_ start: UnsafeMutablePointer<UInt8>, capacity: Int) {
+        unsafe self.start = start
+        self.capacity = capacity
+    }
+
+    /// Makes room for `length` octets; nil where there is none.
+    @inline(__always)
+    private mutating func reserve(_ length: Int) -> UnsafeMutablePointer<UInt8>? {
+        if hasOverflowed || length > capacity &- count {
+            hasOverflowed = true
+            return nil
+        }
+        let place = unsafe start + count
+        count &+= length
+        return unsafe place
+    }
+
+    public mutating func append(_ octet: UInt8) {
+        guard let place = unsafe reserve(1) else { return }
+        unsafe place.pointee = octet
+    }
+
+    public mutating func append(_ text: StaticString) {
+        unsafe append(text.utf8Start, count: text.utf8CodeUnitCount)
+    }
+
+    public mutating func append(_ octets: UnsafePointer<UInt8>, count length: Int) {
+        guard let place = unsafe reserve(length) else { return }
+        unsafe place.update(from: octets, count: length)
+    }
+
+    /// A stretch of the buffer that a head was parsed from.
+    public mutating func append(_ octets: UnsafePointer<UInt8>, _ range: HeadRange) {
+        unsafe append(octets + range.start, count: Int(range.count))
+    }
+
+    public mutating func append(decimal number: UInt64) {
+        var digits = 1
+        var rest = number
+        while rest >= 10 {
+            rest /= 10
+            digits &+= 1
+        }
+        guard let place = unsafe reserve(digits) else { return }
+        rest = number
+        for index in stride(from: digits &- 1, through: 0, by: -1) {
+            unsafe place[index] = UInt8(truncatingIfNeeded: 0x30 &+ rest % 10)
+            rest /= 10
+        }
+    }
+
+    /// In lower case, without leading zeros.
+    public mutating func append(hexadecimal number: UInt64) {
+        let digits = max(1, (67 &- number.leadingZeroBitCount) / 4)
+        guard let place = unsafe reserve(digits) else { return }
+        for index in 0..<digits {
+            let digit = UInt8(truncatingIfNeeded: number >> UInt64(4 &* (digits &- 1 &- index))) & 15
+            unsafe place[index] = digit &+ (digit < 10 ? 0x30 : 0x57)
+        }
+    }
+
+    public mutating func appendLineEnd() {
+        guard let place = unsafe reserve(2) else { return }
+        unsafe place[0] = Octet.carriageReturn
+        unsafe place[1] = Octet.lineFeed
+    }
+}
+
+/// Lines of a head.
+extension HeadWriter {
+    /// `METHOD target HTTP/1.1` with its line end. The target is in origin form, or `*`: what came in absolute
+    /// form is sent to a backend so (RFC 9112, section 3.2.1).
+    public mutating func appendRequestLine(_ octets: UnsafePointer<UInt8>, _ head: RequestHead) {
+        unsafe append(octets, head.methodRange)
+        append(Octet.space)
+        if head.target.path.isEmpty {
+            append(head.method == .options && head.target.query == nil ? "*" : "/")
+        } else {
+            unsafe append(octets, head.target.path)
+        }
+        if let query = head.target.query {
+            append(0x3F)
+            unsafe append(octets, query)
+        }
+        append(" HTTP/1.1\r\n")
+    }
+
+    /// `HTTP/1.1 status reason` with its line end, out of a backend's head.
+    public mutating func appendStatusLine(_ octets: UnsafePointer<UInt8>, _ head: ResponseHead) {
+        append("HTTP/1.1 ")
+        append(decimal: UInt64(head.status))
+        append(Octet.space)
+        unsafe append(octets, head.reason)
+        appendLineEnd()
+    }
+
+    /// `HTTP/1.1 status reason` with its line end, of Weir's own.
+    public mutating func appendStatusLine(_ status: UInt16, _ reason: StaticString) {
+        append("HTTP/1.1 ")
+        append(decimal: UInt64(status))
+        append(Octet.space)
+        append(reason)
+        appendLineEnd()
+    }
+
+    /// A line as it was received, but for blanks around the value.
+    public mutating func append(_ octets: UnsafePointer<UInt8>, _ field: Field) {
+        let (name, value) = (Int(field.nameCount), Int(field.valueCount))
+        guard let place = unsafe reserve(name &+ value &+ 4) else { return }
+        unsafe place.update(from: octets + Int(field.nameOffset), count: name)
+        unsafe place[name] = Octet.colon
+        unsafe place[name &+ 1] = Octet.space
+        unsafe (place + name + 2).update(from: octets + Int(field.valueOffset), count: value)
+        unsafe place[name &+ value &+ 2] = Octet.carriageReturn
+        unsafe place[name &+ value &+ 3] = Octet.lineFeed
+    }
+
+    /// All lines of the table that are forwarded.
+    public mutating func appendFields(
+        _ octets: UnsafePointer<UInt8>, _ table: FieldTable, count: UInt16
+    ) {
+        for index in 0..<Int(count) {
+            let field = table[index]
+            if !field.isDropped { unsafe append(octets, field) }
+        }
+    }
+
+    /// A line of Weir's own.
+    public mutating func append(field name: StaticString, _ value: StaticString) {
+        append(name)
+        append(": ")
+        append(value)
+        appendLineEnd()
+    }
+
+    /// A line of Weir's own with a number.
+    public mutating func append(field name: StaticString, _ value: UInt64) {
+        append(name)
+        append(": ")
+        append(decimal: value)
+        appendLineEnd()
+    }
+}
+
+/// Chunks of a body that came without a length (RFC 9112, section 7.1). For each piece of data:
+/// `appendChunkSize`, the data, `appendLineEnd`; at the end `appendLastChunk`.
+extension HeadWriter {
+    /// The most that `appendChunkSize` takes, in bytes.
+    public static let chunkSizeBytes = 18
+
+    /// The line before `length` octets of data. Zero would end the body: that is `appendLastChunk`.
+    public mutating func appendChunkSize(_ length: Int) {
+        assert(length > 0)
+        append(hexadecimal: UInt64(length))
+        appendLineEnd()
+    }
+
+    /// The end of a body without trailers.
+    public mutating func appendLastChunk() { append("0\r\n\r\n") }
+}
