@@ -40,7 +40,7 @@ let package = Package(
         .target(name: "Balancing", dependencies: ["Base"], swiftSettings: pure),
         .target(name: "HTTP1", swiftSettings: pure),
         .target(name: "Configuration", dependencies: ["Base", "CLibyaml"], swiftSettings: common),
-        .target(name: "Routing", dependencies: ["CXxhash"], swiftSettings: common),
+        .target(name: "Routing", dependencies: ["CXxhash", "HTTP1"], swiftSettings: common),
         .target(name: "Ring", dependencies: ["CLiburing", "Base"], swiftSettings: common),
         .target(name: "EmulatedKernel", dependencies: ["Ring", "Base"], swiftSettings: common),
         .target(name: "SimulatedKernel", dependencies: ["Ring", "Base"], swiftSettings: common),
@@ -69,7 +69,7 @@ let package = Package(
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "Base"], swiftSettings: common),
         .testTarget(
             name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: common),
-        .testTarget(name: "RoutingTests", dependencies: ["Routing", "Base"], swiftSettings: common),
+        .testTarget(name: "RoutingTests", dependencies: ["Routing", "HTTP1", "Base"], swiftSettings: common),
         .testTarget(
             name: "RingTests", dependencies: ["Ring", "EmulatedKernel", "Base", "CLinux"],
             swiftSettings: common),

@@ -21,7 +21,8 @@ extension Keys {
                         + "sent and replaces what others sent; `off` passes on what came."),
                 Field(
                     "trusted", \.trusted,
-                    addressRange.list(limit: trustedLimit, of: "blocks of addresses such as `10.0.0.0/8`").omittedWhenEmpty, absent: "nobody",
+                    addressRange.list(limit: trustedLimit, of: "blocks of addresses such as `10.0.0.0/8`")
+                        .omittedWhenEmpty, absent: "nobody",
                     "In http mode: the peers whose forwarding headers are believed."),
                 Field(
                     "via", \.via,

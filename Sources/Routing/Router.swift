@@ -52,7 +52,7 @@ public struct Router: BitwiseCopyable, @unchecked Sendable {
     let plans: UnsafePointer<RoutePlan>
     let names: UnsafePointer<ByteRange>
     let conditions: UnsafePointer<Condition>
-    let fields: UnsafePointer<RoutingField>
+    let fields: UnsafePointer<WrittenField>
     let shares: UnsafePointer<Share>
     /// Indices of routes.
     let lists: UnsafePointer<UInt32>

@@ -2,6 +2,7 @@
 
 import Testing
 
+@testable import HTTP1
 @testable import Routing
 
 private func route(
@@ -197,7 +198,9 @@ private struct RandomRoutes {
         if below(20) == 0 { request.path = ["*", "", "x"][below(3)] }
         request.query = (0..<below(4)).map { _ in ["x=1", "x=2", "y", "y=2", "x", "="][below(6)] }
             .joined(separator: "&")
-        request.fields = (0..<below(4)).map { _ in (["x", "X", "y", "z"][below(4)], ["1", "2", ""][below(3)]) }
+        request.fields = (0..<below(4)).map { _ in
+            (["x", "X", "y", "z"][below(4)], ["1", "2", ""][below(3)])
+        }
         return request
     }
 }
@@ -214,4 +217,26 @@ func compiledRoutesMatchAsThePlainOnes(seed: UInt64) {
         let found = request.withView { router.match($0) }
         #expect(found == plainMatch(routes, request), "\(request)")
     }
+}
+
+@Test func parsedHeadIsMatched() throws {
+    let text =
+        "GET http://API.example.com:8080/v1/x?beta HTTP/1.1\r\nHost: api.example.com:8080\r\nX-Canary: 1\r\n\r\n"
+    let bytes = Array(text.utf8)
+    let lines = UnsafeMutablePointer<Field>.allocate(capacity: 10)
+    defer { lines.deallocate() }
+    let fields = FieldTable(lines, capacity: 10)
+    let router = Router([
+        route(host: .exact("example.com")),
+        route(
+            host: .exact("api.example.com"), path: .below("/v1"), methods: ["GET"],
+            headers: [.init(name: "x-canary", value: "1")], query: [.init(name: "beta", value: nil)]),
+    ])
+    defer { router.deallocate() }
+    let found = try bytes.withUnsafeBufferPointer { bytes in
+        let head = try RequestHead.parse(
+            bytes.baseAddress!, count: bytes.count, length: bytes.count, limits: HeadLimits(), into: fields)
+        return router.match(RequestView(head, base: bytes.baseAddress!, fields: fields))
+    }
+    #expect(found == 1)
 }
