@@ -21,6 +21,11 @@ let fuzzTargets: [Target] =
             swiftSettings: common + [.unsafeFlags(["-parse-as-library"])])
     ]
 
+let measuringTargets: [Target] =
+    Context.environment["WEIR_MEASURE"] == nil
+    ? []
+    : [.executableTarget(name: "measure-routing", dependencies: ["HTTP1", "Routing"], swiftSettings: common)]
+
 let package = Package(
     name: "weir",
     products: [.executable(name: "weir", targets: ["weir"])],
@@ -73,6 +78,6 @@ let package = Package(
         .testTarget(
             name: "RingTests", dependencies: ["Ring", "EmulatedKernel", "Base", "CLinux"],
             swiftSettings: common),
-    ] + fuzzTargets,
+    ] + fuzzTargets + measuringTargets,
     swiftLanguageModes: [.v6]
 )
