@@ -21,6 +21,11 @@ let fuzzTargets: [Target] =
             swiftSettings: common + [.unsafeFlags(["-parse-as-library"])])
     ]
 
+let measuringTargets: [Target] =
+    Context.environment["WEIR_MEASURE"] == nil
+    ? []
+    : [.executableTarget(name: "measure-routing", dependencies: ["HTTP1", "Routing"], swiftSettings: common)]
+
 let package = Package(
     name: "weir",
     products: [.executable(name: "weir", targets: ["weir"])],
@@ -40,7 +45,7 @@ let package = Package(
         .target(name: "Balancing", dependencies: ["Base"], swiftSettings: pure),
         .target(name: "HTTP1", swiftSettings: pure),
         .target(name: "Configuration", dependencies: ["Base", "CLibyaml"], swiftSettings: common),
-        .target(name: "Routing", dependencies: ["CXxhash"], swiftSettings: common),
+        .target(name: "Routing", dependencies: ["CXxhash", "HTTP1"], swiftSettings: common),
         .target(name: "Ring", dependencies: ["CLiburing", "Base"], swiftSettings: common),
         .target(name: "EmulatedKernel", dependencies: ["Ring", "Base"], swiftSettings: common),
         .target(name: "SimulatedKernel", dependencies: ["Ring", "Base"], swiftSettings: common),
@@ -69,10 +74,10 @@ let package = Package(
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "Base"], swiftSettings: common),
         .testTarget(
             name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: common),
-        .testTarget(name: "RoutingTests", dependencies: ["Routing", "Base"], swiftSettings: common),
+        .testTarget(name: "RoutingTests", dependencies: ["Routing", "HTTP1", "Base"], swiftSettings: common),
         .testTarget(
             name: "RingTests", dependencies: ["Ring", "EmulatedKernel", "Base", "CLinux"],
             swiftSettings: common),
-    ] + fuzzTargets,
+    ] + fuzzTargets + measuringTargets,
     swiftLanguageModes: [.v6]
 )

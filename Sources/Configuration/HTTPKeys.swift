@@ -21,7 +21,8 @@ extension Keys {
                         + "sent and replaces what others sent; `off` passes on what came."),
                 Field(
                     "trusted", \.trusted,
-                    addressRange.list(limit: trustedLimit, of: "them").omittedWhenEmpty, absent: "nobody",
+                    addressRange.list(limit: trustedLimit, of: "blocks of addresses such as `10.0.0.0/8`")
+                        .omittedWhenEmpty, absent: "nobody",
                     "In http mode: the peers whose forwarding headers are believed."),
                 Field(
                     "via", \.via,
@@ -178,7 +179,7 @@ extension Keys {
                     "body", \.body,
                     .scalar(
                         expectation: "text of at most \(Quantities.sizeText(bytes: UInt64(bodyLimitBytes)))",
-                        shape: .text(pattern: ""),
+                        shape: .anyText,
                         parse: { scalar throws(TextProblem) in
                             if scalar.text.utf8.count <= bodyLimitBytes { return scalar.text }
                             throw TextProblem(message: "the body has \(scalar.text.utf8.count) bytes")
@@ -311,7 +312,7 @@ extension Keys {
 
     private static func headerValue(_ expectation: String) -> ValueType<String> {
         .scalar(
-            expectation: expectation, shape: .text(pattern: "^[^\\u0000-\\u0008\\u000A-\\u001F\\u007F]*$"),
+            expectation: expectation, shape: .anyText,
             parse: { scalar throws(TextProblem) in try HTTPText.headerValue(scalar.text) }, write: { $0 })
     }
 
@@ -352,7 +353,7 @@ extension Keys {
         value: @escaping (String) throws(TextProblem) -> String, isCaseSensitive: Bool
     ) -> ValueType<[FieldCondition]> {
         let wanted = ValueType<String>.scalar(
-            expectation: "a value, or `any`", shape: .either([.text(pattern: ""), .integer(0...Int.max)]),
+            expectation: "a value, or `any`", shape: .anyText,
             parse: { scalar throws(TextProblem) in try value(scalar.text) }, write: { $0 }
         ).optional.orExactWord("any", for: nil, where: { $0 == nil })
         return ValueType<[FieldCondition]>.mapping(

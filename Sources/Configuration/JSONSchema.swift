@@ -41,7 +41,7 @@ public enum JSONSchema {
         switch field.shape {
         case .named, .list, .mapping, .section: members += self.members(of: field.shape)
         case .either(let shapes): members.append(alternatives(flattened(shapes)))
-        case .integer, .text, .choice: members.append(alternatives([field.shape]))
+        case .integer, .text, .anyText, .choice: members.append(alternatives([field.shape]))
         }
         return .object(members)
     }
@@ -68,12 +68,14 @@ public enum JSONSchema {
             ]
         case .text(let pattern):
             return [.init("type", .string("string")), .init("pattern", .string(pattern))]
+        case .anyText:
+            return [.init("type", .array(["string", "number", "boolean"].map(JSON.string)))]
         case .choice(let words): return [.init("enum", .array(words.map(JSON.string)))]
         case .either(let shapes): return [alternatives(flattened(shapes))]
         case .list(let element, let limit):
             let isScalar =
                 switch element {
-                case .integer, .text, .choice: true
+                case .integer, .text, .anyText, .choice: true
                 case .either, .list, .mapping, .section, .named: false
                 }
             let items = isScalar ? [alternatives([element])] : members(of: element)

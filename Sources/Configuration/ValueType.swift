@@ -7,6 +7,8 @@ indirect enum Shape {
     case integer(ClosedRange<Int>)
     /// Text that matches the regular expression (ECMA 262).
     case text(pattern: String)
+    /// Any text; numbers, `true` and `false` without quotes are text here too.
+    case anyText
     case choice([String])
     case either([Shape])
     case list(Shape, limit: Int)

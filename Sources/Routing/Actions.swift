@@ -54,7 +54,7 @@ extension Router {
     }
 
     /// What the edits put in after the other fields, in order; ranges of `bytes`.
-    public func writtenFields(_ edits: HeaderEdits) -> UnsafeBufferPointer<RoutingField> {
+    public func writtenFields(_ edits: HeaderEdits) -> UnsafeBufferPointer<WrittenField> {
         UnsafeBufferPointer(start: fields + Int(edits.written.start), count: Int(edits.written.count))
     }
 }

@@ -3,27 +3,22 @@
 import Glibc
 
 /// Bytes that somebody else owns.
-@frozen
 public struct ByteView: BitwiseCopyable {
     public let start: UnsafePointer<UInt8>
     public let count: Int
 
-    @inlinable
     public init(_ start: UnsafePointer<UInt8>, _ count: Int) {
         self.start = start
         self.count = count
     }
 
-    @inlinable
     public subscript(index: Int) -> UInt8 { start[index] }
 
-    @inlinable
     func equals(_ other: ByteView) -> Bool {
         count == other.count && memcmp(start, other.start, count) == 0
     }
 
     /// Equal but for the case of ASCII letters; `lowered` has no capitals.
-    @inlinable
     func equalsIgnoringCase(lowered: ByteView) -> Bool {
         if count != lowered.count { return false }
         var index = 0
@@ -34,35 +29,28 @@ public struct ByteView: BitwiseCopyable {
         return true
     }
 
-    @inlinable
     func starts(with other: ByteView) -> Bool {
         count >= other.count && memcmp(start, other.start, other.count) == 0
     }
 
     /// From `lower` to before `upper`.
-    @inlinable
     func part(_ lower: Int, _ upper: Int) -> ByteView { ByteView(start + lower, upper - lower) }
 }
 
-@inlinable
 func asciiLowered(_ byte: UInt8) -> UInt8 {
     byte &- UInt8(ascii: "A") < 26 ? byte | 0x20 : byte
 }
 
 /// FNV-1a (Fowler, Noll, Vo): one byte at a time, so that the hash of every prefix comes on the way. Only
 /// keys of the configuration are stored under it, so nobody outside can fill a table with collisions.
-@usableFromInline
 struct RollingHash: BitwiseCopyable {
-    @usableFromInline var state: UInt64 = 0xCBF2_9CE4_8422_2325
+    var state: UInt64 = 0xCBF2_9CE4_8422_2325
 
-    @inlinable
     init() {}
 
-    @inlinable
     mutating func add(_ byte: UInt8) { state = (state ^ UInt64(byte)) &* 0x100_0000_01B3 }
 
     /// The hash of what was added so far, under a tag; well mixed in its low bits.
-    @inlinable
     func value(tag: UInt32) -> UInt64 {
         let mixed = (state ^ UInt64(tag)) &* 0x9E37_79B9_7F4A_7C15
         return mixed ^ (mixed >> 32)

@@ -33,10 +33,10 @@ extension Router {
         let name = bytes(wanted.pointee.name)
         var index = 0
         while index < request.fieldCount {
-            let field = request.fields + index
-            if request.bytes(field.pointee.nameRange).equalsIgnoringCase(lowered: name),
+            let field = request.fields[index]
+            if request.bytes(field.nameRange).equalsIgnoringCase(lowered: name),
                 wanted.pointee.takesAnyValue
-                    || request.bytes(field.pointee.valueRange).equals(bytes(wanted.pointee.value))
+                    || request.bytes(field.valueRange).equals(bytes(wanted.pointee.value))
             {
                 return true
             }

@@ -2,6 +2,7 @@
 // 64-bit hash (XXH64). The same key gives the same hash in every process, so that several Weirs agree.
 
 import CXxhash
+import HTTP1
 
 /// Where the key is found.
 public enum HashKeySource: UInt8, BitwiseCopyable, Sendable {
@@ -65,7 +66,7 @@ extension HashKeyPlan.Part {
         case .uri:
             // Where there is a query it follows the path and a `?`.
             let path = request.pathBytes
-            if request.query.isEmpty { return hashOfBytes(path) }
+            if request.query.count == 0 { return hashOfBytes(path) }
             return weir_xxh64(
                 request.base + Int(request.query.offset), Int(request.query.count), hashOfBytes(path))
         }

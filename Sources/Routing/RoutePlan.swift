@@ -1,11 +1,25 @@
 // One route, compiled: fixed-size fields and places in the router's tables, so that using it touches no
 // String and no Array. The data plane reads it after a match.
 
-/// Consecutive elements of one of the router's tables.
-@frozen
-public struct TableRange: BitwiseCopyable, Sendable {
-    public let start: UInt32
+/// Bytes of a router: see `Router.bytes`.
+public struct ByteRange: BitwiseCopyable, Sendable {
+    let offset: UInt32
     public let count: UInt32
+
+    static var empty: ByteRange { ByteRange(offset: 0, count: 0) }
+    public var isEmpty: Bool { count == 0 }
+}
+
+/// A header field that a route puts in.
+public struct WrittenField: BitwiseCopyable, Sendable {
+    public let name: ByteRange
+    public let value: ByteRange
+}
+
+/// Consecutive elements of one of the router's tables.
+struct TableRange: BitwiseCopyable, Sendable {
+    let start: UInt32
+    let count: UInt32
 }
 
 /// What happens to a request.
@@ -22,7 +36,6 @@ public enum RouteActionKind: UInt8, BitwiseCopyable, Sendable {
 }
 
 /// Changes to the headers of one message. See `Router.drops` and `Router.writtenFields`.
-@frozen
 public struct HeaderEdits: BitwiseCopyable, Sendable {
     /// Of the router's names: fields to leave out.
     let dropped: TableRange

@@ -52,7 +52,7 @@ public struct Router: BitwiseCopyable, @unchecked Sendable {
     let plans: UnsafePointer<RoutePlan>
     let names: UnsafePointer<ByteRange>
     let conditions: UnsafePointer<Condition>
-    let fields: UnsafePointer<RoutingField>
+    let fields: UnsafePointer<WrittenField>
     let shares: UnsafePointer<Share>
     /// Indices of routes.
     let lists: UnsafePointer<UInt32>
@@ -114,7 +114,7 @@ public struct Router: BitwiseCopyable, @unchecked Sendable {
         var dots = 0
         var index = end
         while index > 0 {
-            index -= 1
+            index &-= 1
             let byte = asciiLowered(host[index])
             if byte == UInt8(ascii: ".") {
                 if index > 0, hostDepths & Self.depthBit(dots) != 0 {
@@ -122,7 +122,7 @@ public struct Router: BitwiseCopyable, @unchecked Sendable {
                     let slot = hostSlot(hash, domain, isBelow: true)
                     if slot != Self.none { found = slot }
                 }
-                dots += 1
+                dots &+= 1
             }
             hash.add(byte)
         }
@@ -130,6 +130,7 @@ public struct Router: BitwiseCopyable, @unchecked Sendable {
         return exact == Self.none ? found : exact
     }
 
+    @inline(never)
     private func hostSlot(_ rolling: RollingHash, _ host: ByteView, isBelow: Bool) -> UInt32 {
         let hash = rolling.value(tag: isBelow ? 1 : 0)
         var index = Int(truncatingIfNeeded: hash) & hostMask
@@ -166,15 +167,17 @@ public struct Router: BitwiseCopyable, @unchecked Sendable {
                 if depths & Self.depthBit(slashes) != 0 {
                     matchBelow(group, path.part(0, index), hash, slashes, request, &best)
                 }
-                slashes += 1
+                slashes &+= 1
             }
             hash.add(byte)
-            index += 1
+            index &+= 1
         }
         if depths & Self.depthBit(slashes) != 0 { matchBelow(group, path, hash, slashes, request, &best) }
         matchExact(group, path, hash, request, &best)
     }
 
+    /// Not inlined: the walk over the path keeps its state in registers.
+    @inline(never)
     private func matchBelow(
         _ group: UInt32, _ prefix: ByteView, _ hash: RollingHash, _ slashes: Int, _ request: RequestView,
         _ best: inout UInt32

@@ -22,7 +22,7 @@ private struct RouterBuilder {
     private var plans: [RoutePlan] = []
     private var names: [ByteRange] = []
     private var conditions: [Condition] = []
-    private var fields: [RoutingField] = []
+    private var fields: [WrittenField] = []
     private var shares: [Share] = []
 
     /// The first is that of any host.
@@ -100,7 +100,7 @@ private struct RouterBuilder {
         let dropped = add(names: (changes.set.map(\.name) + changes.removed).map { $0.lowercased() })
         let first = fields.count
         for header in changes.set + changes.added {
-            fields.append(RoutingField(name: keep(header.name), value: keep(header.value)))
+            fields.append(WrittenField(name: keep(header.name), value: keep(header.value)))
         }
         return HeaderEdits(dropped: dropped, written: range(from: first, to: fields.count))
     }

@@ -43,12 +43,14 @@ private func readAnything(_ bytes: [UInt8], environment: [String: String] = [:])
 }
 
 @Test func everyTruncationOfAFile() {
-    let bytes = Array((fullFile + "\n# é日\u{1F600}\n").utf8)
-    for count in bytes.indices { readAnything(Array(bytes[..<count])) }
+    for file in [fullFile, fullHTTPFile] {
+        let bytes = Array((file + "\n# é日\u{1F600}\n").utf8)
+        for count in bytes.indices { readAnything(Array(bytes[..<count])) }
+    }
 }
 
-@Test func everyByteOfAFileReplaced() {
-    let original = Array(fullFile.utf8)
+@Test(arguments: [fullFile, fullHTTPFile]) func everyByteOfAFileReplaced(file: String) {
+    let original = Array(file.utf8)
     var random = SeededRandom(seed: 3)
     for index in original.indices {
         var bytes = original
@@ -112,6 +114,9 @@ private func readAnything(_ bytes: [UInt8], environment: [String: String] = [:])
         "{" + repeated { "k\($0): 1," } + "}",
         "listeners: {" + repeated { "l\($0): {bind: 0.0.0.0:1, pool: q\($0)}," } + "}\n",
         "listeners: {a: {bind: [" + repeated { "127.0.0.\($0 % 250):\($0 % 60_000)," } + "], pool: p}}",
+        "listeners: {a: {mode: http, routes: ["
+            + repeated { "{match: {path: /\($0 % 9000), headers: {a: \($0)}}, pool: q}," } + "]}}",
+        "listeners: {a: {mode: http, routes: [{pool: p}," + repeated { _ in "{pool: p}," } + "]}}",
         "pools: {p: {backends: [" + repeated { "a:\($0 % 60_000 + 1)," } + "]}}",
         "engine: \"" + repeated { _ in "\\x24{A:-}" } + "\"",
         "engine: \"" + repeated { _ in "${A:-}" } + "\"",

@@ -71,7 +71,12 @@ extension Configuration {
     var withoutPositions: Configuration {
         let start = SourcePosition(line: 1, column: 1)
         var copy = self
-        for index in copy.listeners.indices { copy.listeners[index].position = start }
+        for index in copy.listeners.indices {
+            copy.listeners[index].position = start
+            for route in copy.listeners[index].routes.indices {
+                copy.listeners[index].routes[route].position = start
+            }
+        }
         for index in copy.pools.indices {
             copy.pools[index].position = start
             for backend in copy.pools[index].backends.indices {
@@ -108,4 +113,34 @@ let fullFile = """
           - { name: named, address: app.internal:80, weight: 5, max_sessions: 7 }
           - { address: "unix:/run/a pp.sock", weight: 0 }
       redis: { backends: [localhost:6379] }
+    """
+
+/// A file that uses every key of http listeners.
+let fullHTTPFile = """
+    limits: { header_size: 8KiB, headers: 50 }
+    listeners:
+      web:
+        bind: 127.0.0.1:8080
+        mode: http
+        timeouts: { connect: 1s, idle: 2m, request_head: 1s, request_body_idle: 2s, keep_alive: 3s, response_head: 4s, tunnel: 5s }
+        forwarded: { x_forwarded: replace, trusted: [10.0.0.0/8, 192.168.1.1, "2001:db8::/32"], via: weir, request_id: off, forwarded: append }
+        routes:
+          - match: { host: api.example.com, path: /v1/*, method: [GET, POST], headers: { X-Canary: "1" }, query: { beta: any } }
+            pool: api
+          - match: { path: /old }
+            redirect: { to: /new, status: 308 }
+          - match: { path: /ping }
+            respond: { status: 200, body: "pong\\n" }
+          - match: { host: "*.shop.example.com" }
+            split: { api: 95%, site: 5% }
+            request_headers: { set: { x-env: prod }, remove: [x-debug] }
+            response_headers: { add: { vary: x-env } }
+            rewrite: { strip_prefix: /shop, add_prefix: /store }
+          - pool: site
+    pools:
+      site: { backends: [10.0.0.1:80] }
+      api:
+        backends: [10.0.0.2:80]
+        hash: { key: "header:x-user", fallback: "cookie:sid" }
+        keep_alive: { idle: 8, idle_timeout: 5s, max_requests: 1000 }
     """

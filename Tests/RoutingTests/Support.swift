@@ -2,6 +2,7 @@
 
 import Base
 
+@testable import HTTP1
 @testable import Routing
 
 /// The same numbers in every run, for the standard library's random functions.
@@ -23,20 +24,25 @@ struct TestRequest {
     /// Calls with a view of the request that is valid for that long.
     func withView<Result>(_ body: (RequestView) -> Result) -> Result {
         var bytes: [UInt8] = []
-        func place(_ text: String) -> ByteRange {
+        func place(_ text: String) -> HeadRange {
             defer { bytes += Array(text.utf8) + [UInt8(ascii: " ")] }
-            return ByteRange(offset: UInt32(bytes.count), count: UInt32(text.utf8.count))
+            return HeadRange(offset: UInt32(bytes.count), count: UInt32(text.utf8.count))
         }
         let (method, path, query, host) = (place(method), place(path), place(query), place(host))
-        let table = fields.map { RoutingField(name: place($0.name), value: place($0.value)) }
+        let lines = UnsafeMutablePointer<Field>.allocate(capacity: max(fields.count, 1))
+        defer { lines.deallocate() }
+        for (index, field) in fields.enumerated() {
+            let (name, value) = (place(field.name), place(field.value))
+            (lines + index).initialize(
+                to: Field(
+                    nameOffset: name.offset, valueOffset: value.offset, valueCount: value.count,
+                    nameCount: UInt16(name.count), name: .other, isDropped: false))
+        }
         return bytes.withUnsafeBufferPointer { bytes in
-            table.withUnsafeBufferPointer { table in
-                let nothing = UnsafePointer<RoutingField>(bitPattern: 16)!
-                return body(
-                    RequestView(
-                        base: bytes.baseAddress!, method: method, host: host, path: path, query: query,
-                        fields: table.baseAddress ?? nothing, fieldCount: table.count))
-            }
+            body(
+                RequestView(
+                    base: bytes.baseAddress!, method: method, host: host, path: path, query: query,
+                    fields: FieldTable(lines, capacity: max(fields.count, 1)), fieldCount: fields.count))
         }
     }
 }
