@@ -52,7 +52,9 @@ struct FieldLines: BitwiseCopyable {
         if Octet.isBlank(octets[start]) { return .foldedField }
         // The colon may be that of a later line.
         let lineEnd = octets.first(Octet.carriageReturn, from: start, to: name.end)
-        if lineEnd == name.end, !name.isEmpty, Octet.isBlank(octets[name.end &- 1]) { return .spaceBeforeColon }
+        if lineEnd == name.end, !name.isEmpty, Octet.isBlank(octets[name.end &- 1]) {
+            return .spaceBeforeColon
+        }
         return .badFieldName
     }
 

@@ -111,7 +111,8 @@ private func readTrailers(_ reader: inout Reader, _ chunks: inout OracleChunks, 
             let section = reader.octets.count - start
             let isTooLong = keepsTrailers ? section >= 4096 : lineBytes + line.count > 4096
             let endsInReturn = !keepsTrailers && !line.isEmpty && reader.octets.last == 13
-            chunks.state = isTooLong || endsInReturn && lineBytes + line.count + 1 > 4096 ? .refused : .incomplete
+            chunks.state =
+                isTooLong || endsInReturn && lineBytes + line.count + 1 > 4096 ? .refused : .incomplete
             if keepsTrailers && lineBytes == 0 && line.isEmpty { chunks.state = .incomplete }
             return
         case .line(let line):

@@ -56,7 +56,8 @@ public final class Differential {
     }
 
     public func response(
-        _ octets: [UInt8], cuts: Cuts = [], limits: HeadLimits = comparisonLimits, method: HTTP1.Method = .get,
+        _ octets: [UInt8], cuts: Cuts = [], limits: HeadLimits = comparisonLimits,
+        method: HTTP1.Method = .get,
         wantsUpgrade: Bool = false
     ) -> Outcome<OracleResponse> {
         switch scan(octets, cuts, limits) {
@@ -124,7 +125,9 @@ public final class Differential {
         }
     }
 
-    private func part(_ range: HeadRange, _ octets: [UInt8]) -> String { text(octets[range.start..<range.end]) }
+    private func part(_ range: HeadRange, _ octets: [UInt8]) -> String {
+        text(octets[range.start..<range.end])
+    }
 
     // MARK: - Chunked bodies
 

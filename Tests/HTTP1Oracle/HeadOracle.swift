@@ -177,7 +177,9 @@ struct FieldReading {
         guard let codings else { return false }
         if minorVersion == 0 { faults.insert("transfer_encoding_in_http_1_0") }
         if !lengths.isEmpty { faults.insert("conflicting_length") }
-        let names = codings.map { trim(String($0.split(separator: ";", omittingEmptySubsequences: false)[0])) }
+        let names = codings.map {
+            trim(String($0.split(separator: ";", omittingEmptySubsequences: false)[0]))
+        }
         let chunked = names.filter { $0.lowercased() == "chunked" }
         let hasParameters = codings.contains { $0.lowercased().hasPrefix("chunked") && $0.contains(";") }
         if names.last!.lowercased() != "chunked" || chunked.count > 1 || hasParameters
