@@ -182,6 +182,14 @@ public enum Address: Hashable, Sendable {
     case unix(path: String)
     /// A host name, resolved at start (only backends may have one).
     case name(String, port: UInt16)
+
+    /// 0 for a unix socket.
+    public var port: UInt16 {
+        switch self {
+        case .ipv4(_, let port), .ipv6(_, _, let port), .name(_, let port): port
+        case .unix: 0
+        }
+    }
 }
 
 /// A place in a configuration file; both count from 1. `column` counts Unicode scalars.

@@ -30,7 +30,7 @@ struct Listening {
                 if let position = inherited.firstIndex(where: { $0.address == address }) {
                     let socket = inherited.remove(at: position)
                     listening.addresses[index].append(address)
-                    listening.share(socket.descriptor, listener: index)
+                    listening.share(socket.descriptor, listener: index, port: address.port)
                     continue
                 }
                 try listening.bind(address, listener: index, name: listener.name)
@@ -50,7 +50,7 @@ struct Listening {
             let descriptor = try Self.listen(address, listener: name, reusePort: false)
             unixPaths.append(path)
             addresses[listener].append(address)
-            share(descriptor, listener: listener)
+            share(descriptor, listener: listener, port: 0)
             return
         }
         // A first bind without SO_REUSEPORT finds out whether anybody else has the port: another Weir of the
@@ -63,15 +63,16 @@ struct Listening {
         for worker in perWorker.indices {
             let descriptor = try Self.listen(address, listener: name, reusePort: true)
             perWorker[worker].append(
-                ListeningSocket(descriptor: descriptor, listener: listener, isShared: false))
+                ListeningSocket(
+                    descriptor: descriptor, listener: listener, isShared: false, port: address.port))
         }
     }
 
-    private mutating func share(_ descriptor: Int32, listener: Int) {
+    private mutating func share(_ descriptor: Int32, listener: Int, port: UInt16) {
         shared.append(descriptor)
         for worker in perWorker.indices {
             perWorker[worker].append(
-                ListeningSocket(descriptor: descriptor, listener: listener, isShared: true))
+                ListeningSocket(descriptor: descriptor, listener: listener, isShared: true, port: port))
         }
     }
 

@@ -41,9 +41,6 @@ public final class Server {
     /// Starts everything or nothing. When it returns, connections are served.
     public init(_ configuration: Configuration, options: ServerOptions) throws(Failure) {
         self.options = options
-        if let listener = configuration.listeners.first(where: { $0.mode == .http }) {
-            throw Failure("listener \(listener.name): this version of Weir does not serve `mode: http` yet")
-        }
         signals = try Self.takeSignals()
         reports = weir_eventfd()
         var configuration = configuration

@@ -101,7 +101,8 @@ extension Worker {
             acceptors[index].isCancelling = false
         }
         if completion.result >= 0 {
-            beginSession(completion.result, listener: acceptors[index].socket.listener)
+            beginSession(
+                completion.result, listener: acceptors[index].socket.listener, port: acceptors[index].socket.port)
         } else if let cause = PauseCause(acceptErrno: -completion.result) {
             pause(index, cause)
         }
@@ -168,7 +169,7 @@ extension Worker {
 
     // MARK: A new session
 
-    private mutating func beginSession(_ descriptor: Int32, listener: Int) {
+    private mutating func beginSession(_ descriptor: Int32, listener: Int, port: UInt16) {
         guard command == .run, let slot = sessions.allocate() else {
             counters.pointee.add(.refused)
             ring.close(descriptor, token: workerToken(.close))
@@ -187,12 +188,17 @@ extension Worker {
             client: .unknown, identifier: nextIdentifier, acceptedAt: now, connectStartedAt: 0,
             connectedAt: 0, firstByteAt: 0, lastActivityAt: now, toBackend: Relay(), toClient: Relay())
         let limit = plan.pointee.sessionsPerClient
-        if accessLog.isOn || limit > 0 { session.pointee.client = clientAddress(descriptor) }
+        if accessLog.isOn || limit > 0 || plan.pointee.http != nil { session.pointee.client = clientAddress(descriptor) }
         if limit > 0, !countClient(session, limit: limit) {
             finish(slot, session, .clientLimit)
             return
         }
-        connectNext(slot, session)
+        session.pointee.localPort = port
+        if plan.pointee.http != nil {
+            beginHTTP(slot, session)
+        } else {
+            connectNext(slot, session)
+        }
     }
 
     private func clientAddress(_ descriptor: Int32) -> ClientAddress {

@@ -24,6 +24,15 @@ extension BufferRing {
         queue.count += 1
     }
 
+    /// Before all others.
+    @inline(__always)
+    func prepend(_ buffer: UInt16, to queue: inout BufferQueue) {
+        segment(buffer).pointee.next = queue.head
+        if queue.tail == BufferRing.none { queue.tail = buffer }
+        queue.head = buffer
+        queue.count += 1
+    }
+
     /// Takes the oldest buffer out; the caller has it then.
     @inline(__always)
     func removeFirst(from queue: inout BufferQueue) -> UInt16 {

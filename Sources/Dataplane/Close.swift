@@ -61,6 +61,7 @@ extension Worker {
 
     private mutating func release(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         precondition(session.pointee.inKernel.isEmpty, "a slot is freed when nothing of it is in the kernel")
+        endExchange(slot, session, session.pointee.reason)
         takeHome(session.relay(.toBackend))
         takeHome(session.relay(.toClient))
         if session.pointee.clientPlace > 0, !mutant(.clientPlaceNotReleased) {
@@ -70,12 +71,12 @@ extension Worker {
         if mutant(.doubleClose), session.pointee.reason == .idleTimeout {
             ring.close(session.pointee.clientDescriptor, token: workerToken(.close))
         }
-        leaveBackend(session)
+        leaveBackend(slot, session)
         shared.pointee.sessions.value.wrappingSubtract(1, ordering: .relaxed)
         let listener = Int(session.pointee.listener)
         shared.pointee.listenerSessions[listener].value.wrappingSubtract(1, ordering: .relaxed)
         count(session)
-        record(session)
+        if snapshot.listener(listener).pointee.http == nil { record(session) }
         if mutant(.recordTwice), session.pointee.reason == .backendReset { record(session) }
         sessions.release(slot)
         resumeAccepting()
@@ -83,6 +84,7 @@ extension Worker {
 
     /// What a relay held goes back where it came from.
     private mutating func takeHome(_ relay: UnsafeMutablePointer<Relay>) {
+        buffers.drop(&relay.pointee.input)
         dropQueue(relay)
         leavePipe(relay)
     }

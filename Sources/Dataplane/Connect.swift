@@ -18,14 +18,38 @@ extension Worker {
                 if session.pointee.connectFailure == .ok {
                     session.pointee.connectFailure = isAnyFull(candidates) ? .backendsFull : .ok
                 }
-                finish(slot, session, .noBackend)
+                noBackendLeft(slot, session, .noBackend)
                 return
             }
             guard candidates[index].acquire() else { continue }
             session.pointee.backend = UInt16(index)
             session.pointee.holdsBackend = true
+            if session.pointee.isHTTP, attachIdle(slot, session) {
+                session.pointee.attempts += 1
+                exchange(session).pointee.isReused = true
+                backendAttached(slot, session)
+                return
+            }
             connect(slot, session, to: pool.pointee.backends + index)
             return
+        }
+    }
+
+    /// To the same backend, on a new connection.
+    mutating func connectAgain(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        connect(
+            slot, session,
+            to: snapshot.pool(Int(session.pointee.pool)).pointee.backends + Int(session.pointee.backend))
+    }
+
+    /// In tcp mode that ends the session; in http mode, the request.
+    private mutating func noBackendLeft(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ reason: Reason
+    ) {
+        if session.pointee.isHTTP {
+            fail(slot, session, 503, reason)
+        } else {
+            finish(slot, session, reason)
         }
     }
 
@@ -46,6 +70,14 @@ extension Worker {
             return
         }
         session.pointee.attempts += 1
+        if session.pointee.isHTTP {
+            session.pointee.state = .connecting
+            guard addConnection(descriptor, slot, session) else {
+                ring.close(descriptor, token: workerToken(.close))
+                fail(slot, session, 503, .overloaded)
+                return
+            }
+        }
         session.pointee.backendDescriptor = descriptor
         session.pointee.connectStartedAt = now
         if backend.pointee.isTCP { setOption(descriptor, Int(IPPROTO_TCP), TCP_NODELAY, 1) }
@@ -63,7 +95,7 @@ extension Worker {
     ) {
         counters.pointee.add(.connectFailures)
         session.pointee.connectFailure = Reason(connectErrno: code)
-        leaveBackend(session)
+        leaveBackend(slot, session)
         guard session.pointee.connectFailure == .outOfDescriptors else {
             // This host may lack the address family of this backend only.
             connectNext(slot, session)
@@ -71,10 +103,11 @@ extension Worker {
         }
         // Another candidate would fail the same way, but a session that ends gives descriptors back: the
         // client waits for that, and the others wait in the kernel's queue.
+        closeIdleConnections()
         pauseAccepting(.outOfDescriptors)
         let listener = snapshot.listener(Int(session.pointee.listener))
         guard now < session.pointee.acceptedAt + listener.pointee.connectTimeoutNanoseconds else {
-            finish(slot, session, .outOfDescriptors)
+            noBackendLeft(slot, session, .outOfDescriptors)
             return
         }
         session.pointee.sequence = CandidateSequence()
@@ -92,7 +125,11 @@ extension Worker {
             return
         }
         session.pointee.connectedAt = now
-        beginRelaying(slot, session)
+        if session.pointee.isHTTP {
+            backendAttached(slot, session)
+        } else {
+            beginRelaying(slot, session)
+        }
     }
 
     private mutating func connectFailed(
@@ -100,7 +137,7 @@ extension Worker {
     ) {
         counters.pointee.add(.connectFailures)
         session.pointee.connectFailure = Reason(connectErrno: code)
-        leaveBackend(session)
+        leaveBackend(slot, session)
         // A cancel may still be on its way: the slot is not reused before it is back, and it names this
         // attempt's submission, which is gone.
         connectNext(slot, session)
@@ -119,8 +156,7 @@ extension Worker {
             timers.set(slot, deadline: now)
             return
         }
-        let target = Token(
-            operation: Operation.connect.rawValue, generation: sessions.generation(slot), slot: slot)
+        let target = token(.connect, slot, session)
         ring.cancel(target, token: submitting(.cancelConnect, slot, session))
     }
 
@@ -133,17 +169,24 @@ extension Worker {
     }
 
     /// Gives up the place at the backend and the socket to it.
-    mutating func leaveBackend(_ session: UnsafeMutablePointer<Session>) {
+    mutating func leaveBackend(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        releaseCandidate(session)
+        if session.pointee.connection != BackendConnection.none {
+            dropConnection(slot, session)
+        } else if session.pointee.backendDescriptor >= 0 {
+            ring.close(session.pointee.backendDescriptor, token: workerToken(.close))
+            session.pointee.backendDescriptor = -1
+        }
+    }
+
+    /// The backend's count is without this session, or its request.
+    func releaseCandidate(_ session: UnsafeMutablePointer<Session>) {
         if session.pointee.holdsBackend {
             let pool = snapshot.pool(Int(session.pointee.pool))
             if !mutant(.backendNotReleased) || session.pointee.state == .closing {
                 pool.pointee.candidates[Int(session.pointee.backend)].release()
             }
             session.pointee.holdsBackend = false
-        }
-        if session.pointee.backendDescriptor >= 0 {
-            ring.close(session.pointee.backendDescriptor, token: workerToken(.close))
-            session.pointee.backendDescriptor = -1
         }
     }
 

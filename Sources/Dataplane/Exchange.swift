@@ -85,21 +85,21 @@ struct Exchange: BitwiseCopyable {
     var text = ExchangeText()
 }
 
-/// What of a request the log will say: copied, because its buffer is long gone then.
+/// What of a request the log will say: copied, because its buffer is long gone then. Queries are left out: they may
+/// hold what is nobody's business.
 struct ExchangeText: BitwiseCopyable {
     /// Places in the exchange's memory, by `TextField`.
-    private var lengths = InlineArray<7, UInt16>(repeating: 0)
+    private var lengths = InlineArray<6, UInt16>(repeating: 0)
 
     enum Part: Int, CaseIterable {
-        case method, host, path, query, userAgent, requestID, traceparent
+        case method, host, path, userAgent, requestID, traceparent
 
         /// The most that is kept of it, in bytes.
         var limit: Int {
             switch self {
             case .method: 16
             case .host: 255
-            case .path: 768
-            case .query: 256
+            case .path: 1024
             case .userAgent: 160
             case .requestID: 128
             case .traceparent: 64
@@ -111,7 +111,6 @@ struct ExchangeText: BitwiseCopyable {
             case .method: 0
             case .host: 16
             case .path: 271
-            case .query: 1039
             case .userAgent: 1295
             case .requestID: 1455
             case .traceparent: 1583
@@ -130,6 +129,9 @@ struct ExchangeText: BitwiseCopyable {
         lengths[part.rawValue] = UInt16(length)
     }
 
+    /// For text that was written in place.
+    mutating func setLength(_ part: Part, _ length: UInt16) { lengths[part.rawValue] = length }
+
     func bytes(_ part: Part, in memory: UnsafeRawPointer) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(start: memory + part.offset, count: Int(lengths[part.rawValue]))
     }
@@ -143,12 +145,12 @@ struct HTTPMemory: ~Copyable {
     private let texts: UnsafeMutableRawPointer
     private let textBytes: Int
 
-    init(_ snapshot: Snapshot, slots: Int) {
+    init(_ snapshot: Snapshot, exchanges: Int) {
         limits = HeadLimits(
             headBytes: UInt32(snapshot.headerSizeBytes), fields: UInt16(snapshot.headerLimit))
         fieldMemory = PagedMemory.reserve(Field.self, count: snapshot.headerLimit)
         fields = FieldTable(fieldMemory, capacity: snapshot.headerLimit)
-        textBytes = slots * ExchangeText.memoryBytes
+        textBytes = exchanges * ExchangeText.memoryBytes
         texts = PagedMemory.reserve(byteCount: textBytes)
         capacity = snapshot.headerLimit
     }

@@ -11,9 +11,6 @@ import Routing
 import Telemetry
 
 extension Worker {
-    /// Bytes of a body that fit behind the head go out with it, in one send.
-    static var mostCopiedBodyBytes: Int { 16 * 1024 }
-
     // MARK: Head
 
     /// Looks for a whole head in what the client sent.
@@ -126,7 +123,6 @@ extension Worker {
         keep(.method, exchange, octets, head.methodRange, memory)
         keep(.host, exchange, octets, head.authority.range, memory)
         keep(.path, exchange, octets, head.target.path, memory)
-        if let query = head.target.query { keep(.query, exchange, octets, query, memory) }
     }
 
     private func keep(
@@ -144,7 +140,7 @@ extension Worker {
     ) {
         let plan = httpPlan(session)
         let router = plan.pointee.router
-        let view = RequestView(octets, head, http.fields)
+        let view = RequestView(head, base: octets, fields: http.fields)
         guard let index = router.routeCount > 0 ? router.match(view) : nil else {
             guard let pool = plan.pointee.defaultPool else {
                 consumeHead(session, head)
@@ -207,47 +203,27 @@ extension Worker {
         }
         let relay = session.relay(.toBackend)
         buffers.segment(buffer).pointee.length = UInt32(writer.count)
-        copyBody(relay, &exchange.pointee.request, exchange, into: buffer)
+        // What came of the body goes out with the head, if it fits.
+        dropEmptyInput(relay)
+        guard passRequestBody(slot, session, exchange, behind: buffer) else {
+            buffers.giveBack(buffer)
+            return
+        }
         if exchange.pointee.request.phase == .done, exchange.pointee.method.isIdempotent {
             exchange.pointee.replay = buffer
             exchange.pointee.replayBytes = buffers.segment(buffer).pointee.length
             buffers.segment(buffer).pointee.isKept = true
         }
-        dropEmptyInput(relay)
-        enqueue(buffer, relay)
+        buffers.prepend(buffer, to: &relay.pointee.queue)
         connectNext(slot, session)
     }
 
     /// The head's buffer may be all used up by it.
-    func isInputEmpty(_ relay: UnsafeMutablePointer<Relay>) -> Bool {
-        relay.pointee.input.count == 0 || buffers.segment(relay.pointee.input.head).pointee.length == 0
-    }
-
     mutating func dropEmptyInput(_ relay: UnsafeMutablePointer<Relay>) {
         if relay.pointee.input.count > 0, buffers.segment(relay.pointee.input.head).pointee.length == 0 {
             let buffer = buffers.removeFirst(from: &relay.pointee.input)
             buffers.giveBack(buffer)
         }
-    }
-
-    /// Puts the part of a body of known length that came with the head behind the head, if it fits.
-    private func copyBody(
-        _ relay: UnsafeMutablePointer<Relay>, _ body: inout BodyState, _ exchange: UnsafeMutablePointer<Exchange>,
-        into buffer: UInt16
-    ) {
-        guard body.phase == .body, body.framing == .length, !isInputEmpty(relay) else { return }
-        let source = buffers.segment(relay.pointee.input.head)
-        let target = buffers.segment(buffer)
-        let count = UInt32(min(UInt64(source.pointee.length), body.remaining))
-        guard Int(target.pointee.length + count) <= buffers.bufferSizeBytes else { return }
-        (buffers.bytes(buffer) + Int(target.pointee.length)).copyMemory(
-            from: buffers.bytes(relay.pointee.input.head) + Int(source.pointee.offset), byteCount: Int(count))
-        target.pointee.length += count
-        source.pointee.offset += count
-        source.pointee.length -= count
-        exchange.pointee.bytesIn += UInt64(count)
-        body.remaining -= UInt64(count)
-        if body.remaining == 0 { body.phase = .done }
     }
 
     /// A connection to the backend is there.
@@ -277,25 +253,31 @@ extension Worker {
         guard session.pointee.connection != BackendConnection.none, exchange.pointee.request.phase == .body else {
             return
         }
-        var taken: UInt64 = 0
-        let result = passBody(relay, &exchange.pointee.request, &taken)
-        exchange.pointee.bytesIn += taken
-        switch result {
-        case .goesOn: break
-        case .refused(let refusal):
-            exchange.pointee.refusal = refusal.rawValue + 1
-            fail(slot, session, refusal.status, .badRequest)
-            return
-        case .noBuffer:
-            fail(slot, session, 503, .overloaded)
-            return
-        }
+        guard passRequestBody(slot, session, exchange, behind: BufferRing.none) else { return }
         if exchange.pointee.request.phase == .done, relay.pointee.queue.isEmpty {
             requestSent(slot, session)
         } else {
             startSending(slot, session, .toBackend)
         }
-        noteBody(slot, session, .toBackend, exchange.pointee.request)
+        noteBody(slot, session, .toBackend)
+    }
+
+    /// False where the exchange failed by it.
+    private mutating func passRequestBody(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>,
+        behind buffer: UInt16
+    ) -> Bool {
+        var taken: UInt64 = 0
+        let result = passBody(session.relay(.toBackend), &exchange.pointee.request, behind: buffer, &taken)
+        exchange.pointee.bytesIn += taken
+        switch result {
+        case .goesOn: return true
+        case .refused(let refusal):
+            exchange.pointee.refusal = refusal.rawValue + 1
+            fail(slot, session, refusal.status, .badRequest)
+        case .noBuffer: fail(slot, session, 503, .overloaded)
+        }
+        return false
     }
 
     /// Everything of the request that was there is with the backend's kernel.
@@ -311,20 +293,4 @@ extension Worker {
         }
         setHTTPTimer(slot, session)
     }
-}
-
-extension RequestView {
-    /// What routing looks at.
-    @inline(__always)
-    init(_ octets: UnsafePointer<UInt8>, _ head: RequestHead, _ fields: FieldTable) {
-        self.init(
-            base: octets, method: ByteRange(head.methodRange), host: ByteRange(head.authority.host),
-            path: ByteRange(head.target.path), query: ByteRange(head.target.query ?? .empty), fields: fields,
-            fieldCount: Int(head.fieldCount))
-    }
-}
-
-extension ByteRange {
-    @inline(__always)
-    init(_ range: HeadRange) { self.init(offset: range.offset, count: range.count) }
 }

@@ -19,6 +19,10 @@ extension Worker {
     mutating func inputEnded(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
     ) {
+        if session.pointee.isHTTP {
+            httpInputEnded(slot, session, direction)
+            return
+        }
         let relay = session.relay(direction)
         relay.pointee.phase = .ending
         session.pointee.lastActivityAt = now

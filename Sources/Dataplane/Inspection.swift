@@ -7,7 +7,7 @@ import Ring
 /// A session, as it is now.
 package struct SessionView {
     package enum State: Int, CaseIterable {
-        case connecting, relaying, closing
+        case awaiting, connecting, relaying, lingering, closing
     }
     package enum Phase: Int, CaseIterable {
         case copying, switching, splicing, ending, ended
@@ -44,6 +44,8 @@ extension Worker {
 
     private func view(_ state: SessionState) -> SessionView.State {
         switch state {
+        case .awaiting: .awaiting
+        case .lingering: .lingering
         case .connecting: .connecting
         case .relaying: .relaying
         case .closing: .closing

@@ -21,6 +21,7 @@ extension Worker {
                 if session.relay(direction).pointee.pipe != PipePool.none { heldPipes += 1 }
             }
         }
+        queuedBuffers += checkConnections()
         expect(live == sessions.count, "the slab counts its slots")
         expect(
             counters.pointee[.accepted] == counters.pointee[.finished] + UInt64(live),
@@ -35,6 +36,30 @@ extension Worker {
         checkShares()
     }
 
+    /// Connections to backends that no session has; answers how many buffers they hold.
+    private func checkConnections() -> Int {
+        var held = 0
+        var idle = 0
+        for number in 0..<UInt32(connections.highWater) where connections.isLive(number) {
+            let connection = connections[number]
+            held += Int(connection.pointee.queue.count)
+            switch connection.pointee.state {
+            case .attached:
+                let session = sessions[connection.pointee.session]
+                expect(session.pointee.connection == number, "a session and its connection know each other")
+                expect(connection.pointee.inKernel.isEmpty, "its operations are counted by the session")
+            case .idle:
+                idle += 1
+                expect(
+                    connection.pointee.inKernel.contains(InKernel(.receiveFromBackend)),
+                    "an idle connection's end would be noticed")
+            case .closing: expect(!connection.pointee.inKernel.isEmpty, "who closes waits for the kernel")
+            }
+        }
+        expect(idle == idleConnections.total, "the lists of idle connections have them all")
+        return held
+    }
+
     /// What the session as a whole must satisfy.
     private func check(_ session: UnsafeMutablePointer<Session>, _ slot: UInt32) {
         expect(session.pointee.clientDescriptor >= 0, "a session has its client")
@@ -47,10 +72,20 @@ extension Worker {
             expect(
                 timers.isSet(slot) || session.isInKernel(.cancelConnect),
                 "a connect has a deadline, or is being cancelled; a wait for a descriptor has an end")
+        case .relaying where session.pointee.isHTTP:
+            expect(session.pointee.exchange != Exchange.none, "who serves has a request")
+            expect(timers.isSet(slot), "a request has a deadline")
         case .relaying:
             expect(session.pointee.backendDescriptor >= 0, "a relaying session has its backend")
             expect(session.pointee.holdsBackend, "who relays holds a backend")
             expect(timers.isSet(slot), "a relaying session has an idle deadline")
+        case .awaiting:
+            expect(session.pointee.exchange == Exchange.none, "who waits for a request has none")
+            expect(session.pointee.connection == BackendConnection.none, "who waits has no backend")
+            expect(timers.isSet(slot), "a wait for a request has an end")
+        case .lingering:
+            expect(session.pointee.exchange == Exchange.none, "who lingers has no request")
+            expect(timers.isSet(slot), "lingering has an end")
         case .closing:
             expect(!session.pointee.inKernel.isEmpty, "a closing session waits for the kernel")
             expect(!timers.isSet(slot), "a closing session has no deadline")
@@ -75,10 +110,16 @@ extension Worker {
             buffer = segment.pointee.next
         }
         expect(buffers == Int(relay.pointee.queue.count), "a queue counts its buffers")
+        buffers += Int(relay.pointee.input.count)
+        if direction == .toBackend, session.pointee.exchange != Exchange.none {
+            // A request that is sent and kept is in no queue.
+            let replay = exchange(session).pointee.replay
+            if replay != BufferRing.none, self.buffers.segment(replay).pointee.length == 0 { buffers += 1 }
+        }
         // What was on its way to a side that is gone is dropped.
         let isCut = session.pointee.lostSide != .none && session.pointee.lostSide.outward != direction
         expect(
-            isCut
+            isCut || session.pointee.isHTTP || session.pointee.exchange != Exchange.none
                 || relay.pointee.received == relay.pointee.delivered + bytes
                     + UInt64(relay.pointee.pipedBytes),
             "received = delivered + held")
@@ -86,7 +127,7 @@ extension Worker {
             expect(relay.pointee.phase == .ended, "nothing goes to a side that is gone")
         }
         expect((relay.pointee.pipedBytes > 0) <= (relay.pointee.pipe != PipePool.none), "bytes are in a pipe")
-        if session.pointee.state == .relaying { checkProgress(relay, session, direction) }
+        if session.pointee.state == .relaying, !session.pointee.isHTTP { checkProgress(relay, session, direction) }
         if session.pointee.state != .relaying {
             expect(!relay.pointee.isStarved, "only relays wait for buffers")
         }

@@ -36,7 +36,7 @@ extension Worker {
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
     ) {
         let relay = session.relay(direction)
-        if relay.pointee.phase != .ended { relay.pointee.phase = .ending }
+        if relay.pointee.phase != .ended, !session.pointee.isHTTP { relay.pointee.phase = .ending }
         sideIsGone(slot, session, LostSide(sourceOf: direction))
     }
 
@@ -44,6 +44,10 @@ extension Worker {
     mutating func sideIsGone(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ side: LostSide
     ) {
+        if session.pointee.isHTTP, session.pointee.lostSide == .none {
+            httpSideFailed(slot, session, side)
+            return
+        }
         if session.pointee.lostSide != .none, session.pointee.lostSide != side {
             finishReset(slot, session, session.pointee.lostSide.reason)
             return

@@ -27,6 +27,25 @@ public enum Reason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     case clientLimit
     /// The process may open no more descriptors.
     case outOfDescriptors
+    // In http mode, of requests.
+    /// The client closed its connection before its request was whole.
+    case clientClosed
+    /// The backend closed its connection before its response was whole.
+    case backendClosed
+    /// The request broke a rule; the cause says which.
+    case badRequest
+    /// The backend's response broke a rule; the cause says which.
+    case badResponse
+    /// The request's head did not come in time.
+    case requestHeadTimeout
+    /// The request's body did not come, or came too slowly.
+    case requestBodyTimeout
+    /// The backend had the request and did not begin its response in time.
+    case responseHeadTimeout
+    /// No route matches, and there is no pool for such requests.
+    case noRoute
+    /// Buffers or slots ran out.
+    case overloaded
     /// Weir stopped, or its drain time ran out.
     case shutdown
 
@@ -45,6 +64,15 @@ public enum Reason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
         case .backendsFull: "backends_full"
         case .clientLimit: "client_limit"
         case .outOfDescriptors: "out_of_descriptors"
+        case .clientClosed: "client_closed"
+        case .backendClosed: "backend_closed"
+        case .badRequest: "bad_request"
+        case .badResponse: "bad_response"
+        case .requestHeadTimeout: "timeout_request_head"
+        case .requestBodyTimeout: "timeout_request_body"
+        case .responseHeadTimeout: "timeout_response_head"
+        case .noRoute: "no_route"
+        case .overloaded: "overloaded"
         case .shutdown: "shutdown"
         }
     }

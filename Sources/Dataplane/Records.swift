@@ -57,7 +57,7 @@ extension Worker {
     }
 
     /// Nanoseconds since 1970, stepped with the worker's clock and set right once a second.
-    private mutating func timeOfDay() -> UInt64 {
+    mutating func timeOfDay() -> UInt64 {
         if now &- wallClockReadAt >= 1_000_000_000 {
             wallClockReadAt = now
             wallClockOffset = settings.port.wallClockNow(settings.port.context) &- now

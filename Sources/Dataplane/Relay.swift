@@ -93,9 +93,10 @@ extension Worker {
             receiveEnded(slot, session, direction, completion.result)
             return
         }
-        if relay.pointee.phase == .ended {
-            // The destination is gone; nobody else wants it.
+        if relay.pointee.phase == .ended || session.pointee.state == .lingering {
+            // The destination is gone, or all was said; nobody else wants it.
             discard(buffer)
+            if session.pointee.state == .lingering { resume(slot, session, direction) }
             return
         }
         let length = UInt32(completion.result)
@@ -103,6 +104,10 @@ extension Worker {
         relay.pointee.received += UInt64(length)
         if mutant(.bytesOffByOne), Int(length) == buffers.bufferSizeBytes { relay.pointee.received -= 1 }
         session.pointee.lastActivityAt = now
+        if session.pointee.isHTTP {
+            httpReceived(slot, session, direction, buffer)
+            return
+        }
         if direction == .toClient, session.pointee.firstByteAt == 0 { session.pointee.firstByteAt = now }
         enqueue(buffer, relay)
         if !session.isInKernel(.send(direction)) || mutant(.twoSends) { sendNext(slot, session, direction) }
@@ -111,12 +116,12 @@ extension Worker {
     }
 
     /// Goes on receiving, or stops where too much is unsent.
-    private mutating func keepReceiving(
+    mutating func keepReceiving(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
     ) {
         let relay = session.relay(direction)
         let isReceiving = session.isInKernel(.receive(direction))
-        if relay.pointee.queue.count >= queueLimit {
+        if relay.pointee.queue.count + relay.pointee.input.count >= queueLimit {
             if isReceiving { stopReceiving(slot, session, direction) }
             watchSource(slot, session, direction)
         } else if !isReceiving, !relay.pointee.isStarved, !session.isInKernel(.cancelReceive(direction)) {
@@ -179,9 +184,7 @@ extension Worker {
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
     ) {
         guard !session.isInKernel(.cancelReceive(direction)) else { return }
-        let target = Token(
-            operation: Operation.receive(direction).rawValue, generation: sessions.generation(slot),
-            slot: slot)
+        let target = token(.receive(direction), slot, session)
         ring.cancel(target, token: submitting(.cancelReceive(direction), slot, session))
     }
 
@@ -200,7 +203,7 @@ extension Worker {
         if session.isInKernel(.receive(direction)) || session.isInKernel(.cancelReceive(direction)) { return }
         switch relay.pointee.phase {
         case .copying:
-            if relay.pointee.queue.count <= queueResumes, !relay.pointee.isStarved {
+            if relay.pointee.queue.count + relay.pointee.input.count <= queueResumes, !relay.pointee.isStarved {
                 receive(slot, session, direction)
             }
         case .switching:
@@ -260,6 +263,10 @@ extension Worker {
         }
         noteSent(relay, UInt32(result))
         session.pointee.lastActivityAt = now
+        if session.pointee.isHTTP {
+            httpSent(slot, session, direction)
+            return
+        }
         if relay.pointee.phase == .ended {
             dropQueue(relay)
             return

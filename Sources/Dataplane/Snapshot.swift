@@ -57,6 +57,10 @@ public struct Snapshot: @unchecked Sendable {
     public let headerSizeBytes: Int
     /// Header fields of a request or response.
     public let headerLimit: Int
+    /// Any listener is one of http mode.
+    public let servesHTTP: Bool
+    /// Connections that wait for a request, of all pools, in one worker.
+    public let idleConnectionLimit: Int
     private let listeners: UnsafePointer<ListenerPlan>
     private let pools: UnsafePointer<PoolPlan>
 
@@ -101,6 +105,8 @@ public struct Snapshot: @unchecked Sendable {
         successSampleShare = configuration.logs.successSampleShare
         headerSizeBytes = configuration.limits.headerSizeBytes
         headerLimit = configuration.limits.headers
+        servesHTTP = listenerPlans.contains { $0.http != nil }
+        idleConnectionLimit = poolPlans.reduce(0) { $0 + $1.idleConnections }
         listeners = Self.keep(listenerPlans)
         pools = Self.keep(poolPlans)
     }

@@ -22,6 +22,12 @@ extension Worker {
         counters.pointee.add(.spliceUpgrades)
         session.relay(direction).pointee.phase = .splicing
         session.relay(direction).pointee.quietSplices = 0
+        if session.pointee.isHTTP, body(session, direction).pointee.phase != .body {
+            // The rest came while the receive was being stopped.
+            session.relay(direction).pointee.phase = .copying
+            resume(slot, session, direction)
+            return
+        }
         pump(slot, session, direction)
     }
 
@@ -93,6 +99,7 @@ extension Worker {
             if relay.pointee.pipedBytes > 0 {
                 guard drainPipe(slot, session, direction) else { return }
             }
+            if session.pointee.isHTTP, endSplicedBody(slot, session, direction) { return }
             if relay.pointee.phase == .ending {
                 leavePipe(relay)
                 passOnEnd(slot, session, direction)
@@ -148,15 +155,23 @@ extension Worker {
             relay.pointee.pipe = number
         }
         let pipe = pipes.pipe(relay.pointee.pipe)
+        var most = Int(pipe.capacityBytes)
+        if session.pointee.isHTTP { most = Int(min(UInt64(most), body(session, direction).pointee.remaining)) }
         let moved = settings.port.splice(
-            settings.port.context, session.source(direction), pipe.input, Int(pipe.capacityBytes))
+            settings.port.context, session.source(direction), pipe.input, most)
         if moved > 0 {
+            if session.pointee.isHTTP { noteSpliced(session, direction, moved) }
             relay.pointee.pipedBytes += UInt32(moved)
             relay.pointee.received += UInt64(moved)
             session.pointee.lastActivityAt = now
             if direction == .toClient, session.pointee.firstByteAt == 0 { session.pointee.firstByteAt = now }
             relay.pointee.quietSplices = moved < Self.quietBytes ? relay.pointee.quietSplices &+ 1 : 0
             return true
+        }
+        if moved == 0, session.pointee.isHTTP {
+            leavePipe(relay)
+            httpInputEnded(slot, session, direction)
+            return false
         }
         if moved == 0 {
             relay.pointee.phase = .ending
@@ -190,7 +205,7 @@ extension Worker {
         counters.pointee.add(.spliceDowngrades)
         session.relay(direction).pointee.phase = .copying
         session.relay(direction).pointee.fullReceives = 0
-        receive(slot, session, direction)
+        resume(slot, session, direction)
     }
 
     /// Gives the pipe back; bytes still in it are lost.

@@ -25,7 +25,7 @@ extension Worker {
     }
 
     mutating func setIdleTimer(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
-        let idle = snapshot.listener(Int(session.pointee.listener)).pointee.idleTimeoutNanoseconds
+        let idle = idleTimeout(session)
         var deadline = session.pointee.lastActivityAt &+ idle
         if session.pointee.lostSide != .none { deadline = lastWordsDeadline(session) }
         if !session.pointee.keepsAlive {
@@ -34,24 +34,36 @@ extension Worker {
         timers.set(slot, deadline: deadline)
     }
 
+    /// Without a byte either way; a tunnel's own in http mode.
+    private func idleTimeout(_ session: UnsafeMutablePointer<Session>) -> UInt64 {
+        let listener = snapshot.listener(Int(session.pointee.listener))
+        return listener.pointee.http?.pointee.tunnelTimeoutNanoseconds ?? listener.pointee.idleTimeoutNanoseconds
+    }
+
     mutating func fireTimers() {
         while let timer = timers.popExpired(now: now) {
             if Int(timer) < settings.slots {
                 sessionTimerFired(timer, sessions[timer])
             } else if Int(timer) < settings.slots + acceptorCount {
                 armAccept(Int(timer) - settings.slots)
-            } else {
+            } else if timer == choreTimer {
                 reportDrops()
+            } else {
+                connectionTimerFired(timer)
             }
         }
     }
 
     private mutating func sessionTimerFired(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         precondition(sessions.isLive(slot), "a timer belongs to a session")
+        if session.pointee.isHTTP, session.pointee.state != .connecting {
+            httpTimerFired(slot, session)
+            return
+        }
         switch session.pointee.state {
         case .connecting: connectTimerFired(slot, session)
         case .relaying: checkIdle(slot, session)
-        case .closing: break
+        case .awaiting, .lingering, .closing: break
         }
     }
 
@@ -61,8 +73,7 @@ extension Worker {
             finishReset(slot, session, session.pointee.lostSide.reason)
             return
         }
-        let idle = snapshot.listener(Int(session.pointee.listener)).pointee.idleTimeoutNanoseconds
-        if now >= session.pointee.lastActivityAt &+ idle {
+        if now >= session.pointee.lastActivityAt &+ idleTimeout(session) {
             finish(slot, session, .idleTimeout)
             return
         }

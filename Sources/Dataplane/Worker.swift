@@ -52,8 +52,11 @@ public struct ListeningSocket: Sendable {
     public var listener: Int
     /// Another worker accepts on the same descriptor, or somebody else owns it: it is not closed here.
     public var isShared: Bool
+    /// What clients connect to; 0 for a unix socket.
+    public var port: UInt16
 
-    public init(descriptor: Int32, listener: Int, isShared: Bool) {
+    public init(descriptor: Int32, listener: Int, isShared: Bool, port: UInt16 = 0) {
+        self.port = port
         self.descriptor = descriptor
         self.listener = listener
         self.isShared = isShared
@@ -76,6 +79,11 @@ public struct Worker: ~Copyable {
     var timers: TimerWheel
     var starved: StarvedList
     var pipes: PipePool
+    // For http mode.
+    var connections: Slab<BackendConnection>
+    var idleConnections: IdleConnections
+    var exchanges: Slab<Exchange>
+    let http: HTTPMemory
     var accessLog: WorkerLog
     var eventLog: WorkerLog
 
@@ -127,7 +135,14 @@ public struct Worker: ~Copyable {
             bufferSizeBytes: settings.bufferSizeBytes)
         self.ring = ring
         sessions = Slab(capacity: settings.slots)
-        timers = TimerWheel(capacity: settings.slots + settings.listeners.count + 1, now: now)
+        let connectionSlots = snapshot.servesHTTP ? settings.slots + snapshot.idleConnectionLimit : 1
+        connections = Slab(capacity: connectionSlots)
+        idleConnections = IdleConnections(snapshot)
+        let exchangeSlots = snapshot.servesHTTP ? settings.slots : 1
+        exchanges = Slab(capacity: exchangeSlots)
+        http = HTTPMemory(snapshot, exchanges: exchangeSlots)
+        timers = TimerWheel(
+            capacity: settings.slots + settings.listeners.count + 1 + connectionSlots, now: now)
         starved = StarvedList(slots: settings.slots)
         pipes = PipePool(port: port)
         accessLog = WorkerLog(settings.accessLog, index: 0)
@@ -212,7 +227,7 @@ public struct Worker: ~Copyable {
     }
 
     package var isDone: Bool {
-        guard command != .run, sessions.count == 0 else { return false }
+        guard command != .run, sessions.count == 0, connections.count == 0 else { return false }
         for index in 0..<acceptorCount where acceptors[index].inKernel { return false }
         return accessLog.isIdle && eventLog.isIdle
     }
@@ -220,6 +235,10 @@ public struct Worker: ~Copyable {
     // MARK: Dispatch
 
     private mutating func dispatch(_ completion: Completion) {
+        if completion.token.operation & Operation.ofConnection != 0 {
+            dispatchToConnection(completion)
+            return
+        }
         guard let operation = Operation(rawValue: completion.token.operation) else {
             counters.pointee.add(.staleCompletions)
             return
@@ -244,7 +263,32 @@ public struct Worker: ~Copyable {
             if let buffer = completion.buffer { discard(buffer) }
             return
         }
-        let session = sessions[slot]
+        dispatch(completion, operation, slot, sessions[slot])
+    }
+
+    /// Of a connection that outlives requests: its session's, while it has one.
+    private mutating func dispatchToConnection(_ completion: Completion) {
+        let number = completion.token.slot
+        guard let operation = Operation(rawValue: completion.token.operation & ~Operation.ofConnection),
+            connections.isLive(number),
+            completion.token.matches(generation: connections.generation(number))
+        else {
+            counters.pointee.add(.staleCompletions)
+            if let buffer = completion.buffer { discard(buffer) }
+            return
+        }
+        let slot = connections[number].pointee.session
+        if slot == BackendConnection.none {
+            connectionCompleted(number, operation, completion)
+        } else {
+            dispatch(completion, operation, slot, sessions[slot])
+        }
+    }
+
+    @inline(__always)
+    private mutating func dispatch(
+        _ completion: Completion, _ operation: Operation, _ slot: UInt32, _ session: UnsafeMutablePointer<Session>
+    ) {
         precondition(session.isInKernel(operation), "a completion belongs to a submission")
         if !completion.hasMore { session.pointee.inKernel.remove(InKernel(operation)) }
         if session.pointee.state == .closing {
@@ -277,6 +321,18 @@ public struct Worker: ~Copyable {
     {
         precondition(!session.isInKernel(operation), "one of each operation at a time")
         session.pointee.inKernel.insert(InKernel(operation))
+        return token(operation, slot, session)
+    }
+
+    /// Names an operation of a session; what concerns a connection that outlives requests is named after that.
+    @inline(__always)
+    func token(_ operation: Operation, _ slot: UInt32, _ session: UnsafeMutablePointer<Session>) -> Token {
+        let connection = session.pointee.connection
+        if connection != BackendConnection.none, InKernel.ofBackend.contains(InKernel(operation)) {
+            return Token(
+                operation: operation.rawValue | Operation.ofConnection,
+                generation: connections.generation(connection), slot: connection)
+        }
         return Token(operation: operation.rawValue, generation: sessions.generation(slot), slot: slot)
     }
 
@@ -299,9 +355,13 @@ public struct Worker: ~Copyable {
 
     private mutating func woken() {
         let asked = shared.pointee.command
-        if asked != .run, command == .run { stopAccepting() }
-        if asked == .stop, command != .stop { endAllSessions() }
+        let was = command
         command = asked
+        if asked != .run, was == .run {
+            stopAccepting()
+            endAwaiting()
+        }
+        if asked == .stop, was != .stop { endAllSessions() }
         armWake()
     }
 

@@ -35,6 +35,7 @@ extension World {
                 checkConnecting(view)
                 if view.backendDescriptor < 0 { waitsForDescriptor = true }
             case .relaying: checkRelaying(view, client)
+            case .awaiting, .lingering: break
             case .closing: checkClosing(client)
             }
         }

@@ -29,6 +29,18 @@ public enum Counter: Int, CaseIterable, Sendable {
     /// Turns of the loop, and completions handled.
     case turns
     case completions
+    // In http mode.
+    /// Requests, by the class of the status that the client was sent.
+    case requests
+    case responses1xx
+    case responses2xx
+    case responses3xx
+    case responses4xx
+    case responses5xx
+    /// Requests that were given up without an answer.
+    case requestsUnanswered
+    /// Requests that were sent again because a kept connection had been closed.
+    case requestsReplayed
     /// Log records lost.
     case logDropped
 

@@ -42,6 +42,13 @@ public struct RecordWriter {
         decimal(value)
     }
 
+    /// Says that something is so; where it is not, the key is left out.
+    public mutating func flag(_ key: StaticString) {
+        begin(key)
+        let value: StaticString = "true"
+        copy(UnsafeRawPointer(value.utf8Start), value.utf8CodeUnitCount)
+    }
+
     /// A word of ours that needs no escape.
     public mutating func word(_ key: StaticString, _ value: StaticString) {
         begin(key)
