@@ -47,12 +47,13 @@ test-epoll: test-packages ## the same where io_uring is forbidden
 simulate-mutants: packages swift ## show that the simulator sees every planted defect
 	@SWIFT=$(SWIFT) Tests/simulate-mutants.sh
 
-fuzz: packages swift ## run each fuzz target for FUZZ_SECONDS; what it finds is left in .build/fuzz
-	WEIR_FUZZ=1 $(SWIFT) build -c release --product fuzz-configuration --scratch-path .build/fuzz \
-		-Xswiftc -sanitize=fuzzer
-	@mkdir -p .build/fuzz/corpus-configuration
-	.build/fuzz/release/fuzz-configuration -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
-		-artifact_prefix=.build/fuzz/ .build/fuzz/corpus-configuration Tests/Corpus/configuration
+fuzz: fuzz-configuration fuzz-http1 ## run each fuzz target for FUZZ_SECONDS; what it finds is left in .build/fuzz
+
+fuzz-%: packages swift
+	WEIR_FUZZ=1 $(SWIFT) build -c release --product $@ --scratch-path .build/fuzz -Xswiftc -sanitize=fuzzer
+	@mkdir -p .build/fuzz/corpus-$*
+	.build/fuzz/release/$@ -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
+		-artifact_prefix=.build/fuzz/ .build/fuzz/corpus-$* Tests/Corpus/$*
 
 lint: test-packages build ## check the format of the code and what the program is linked to
 	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift

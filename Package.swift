@@ -18,7 +18,10 @@ let fuzzTargets: [Target] =
     : [
         .executableTarget(
             name: "fuzz-configuration", dependencies: ["Configuration"],
-            swiftSettings: common + [.unsafeFlags(["-parse-as-library"])])
+            swiftSettings: common + [.unsafeFlags(["-parse-as-library"])]),
+        .executableTarget(
+            name: "fuzz-http1", dependencies: ["HTTP1Oracle"],
+            swiftSettings: common + [.unsafeFlags(["-parse-as-library"])]),
     ]
 
 let measuringTargets: [Target] =
@@ -70,7 +73,10 @@ let package = Package(
         .testTarget(name: "BaseTests", dependencies: ["Base"], swiftSettings: common),
         .testTarget(
             name: "BalancingTests", dependencies: ["Balancing", "Base"], swiftSettings: common),
-        .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1"], swiftSettings: common),
+        // A second, slow reading of HTTP/1.1 that the fast one is compared with, by tests and fuzzer.
+        .target(
+            name: "HTTP1Oracle", dependencies: ["HTTP1"], path: "Tests/HTTP1Oracle", swiftSettings: common),
+        .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1", "HTTP1Oracle"], swiftSettings: common),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "Base"], swiftSettings: common),
         .testTarget(
             name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: common),

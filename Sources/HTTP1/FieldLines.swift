@@ -50,7 +50,11 @@ struct FieldLines: BitwiseCopyable {
     /// Says what is wrong with a line whose name is no token.
     private static func refusal(of octets: Octets, at start: Int, _ name: HeadRange) -> Refusal {
         if Octet.isBlank(octets[start]) { return .foldedField }
-        if !name.isEmpty, Octet.isBlank(octets[name.end &- 1]) { return .spaceBeforeColon }
+        // The colon may be that of a later line.
+        let lineEnd = octets.first(Octet.carriageReturn, from: start, to: name.end)
+        if lineEnd == name.end, !name.isEmpty, Octet.isBlank(octets[name.end &- 1]) {
+            return .spaceBeforeColon
+        }
         return .badFieldName
     }
 
@@ -76,7 +80,7 @@ struct FieldLines: BitwiseCopyable {
         case .expect:
             if hasToken("100-continue", octets, value) { expectsContinue = true }
         case .upgrade:
-            if !value.isEmpty { hasUpgrade = true }
+            hasUpgrade = true
         case .te:
             if hasToken("trailers", octets, value) { acceptsTrailers = true }
             table.drop(count &- 1)
