@@ -80,6 +80,9 @@ let package = Package(
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "Base"], swiftSettings: common),
         .testTarget(
             name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: common),
+        .testTarget(
+            name: "DataplaneTests", dependencies: ["Dataplane", "Configuration", "Routing"],
+            swiftSettings: common),
         .testTarget(name: "RoutingTests", dependencies: ["Routing", "HTTP1", "Base"], swiftSettings: common),
         .testTarget(
             name: "RingTests", dependencies: ["Ring", "EmulatedKernel", "Base", "CLinux"],

@@ -115,13 +115,13 @@ extension Keys {
                 Field(
                     "headers", \.headers,
                     conditions(
-                        "headers", example: "x-canary: \"1\"", names: tokenPattern,
+                        "header", example: "x-canary: \"1\"", names: tokenPattern,
                         name: HTTPText.headerName, value: HTTPText.headerValue, isCaseSensitive: false),
                     absent: "any", "All of these: a value, or `any` for a header that only has to be there."),
                 Field(
                     "query", \.query,
                     conditions(
-                        "query parameters", example: "beta: any", names: "^[^&=#\\s]+$",
+                        "query parameter", example: "beta: any", names: "^[^&=#\\s]+$",
                         name: HTTPText.queryName, value: HTTPText.queryValue, isCaseSensitive: true),
                     absent: "any", "All of these, compared as they stand in the URL."),
             ])
@@ -223,7 +223,7 @@ extension Keys {
             expectation: "headers with their values, as in `{ x-env: prod }`",
             keys: tokenPattern, values: value.shape, limit: headerChangeLimit,
             read: { entry, context in
-                guard let name = entry.name(HTTPText.changeableHeaderName, "a header", &context),
+                guard let name = entry.name(HTTPText.changeableHeaderName, "header", &context),
                     let text = value.read(entry.value, &context)
                 else { return nil }
                 return HeaderField(name: name, value: text)
@@ -357,10 +357,10 @@ extension Keys {
             parse: { scalar throws(TextProblem) in try value(scalar.text) }, write: { $0 }
         ).optional.orExactWord("any", for: nil, where: { $0 == nil })
         return ValueType<[FieldCondition]>.mapping(
-            expectation: "\(noun) with their values or `any`, as in `{ \(example) }`",
+            expectation: "\(noun)s with their values or `any`, as in `{ \(example) }`",
             keys: names, values: wanted.shape, limit: conditionLimit,
             read: { entry, context in
-                guard let name = entry.name(name, "one of the \(noun)", &context),
+                guard let name = entry.name(name, noun, &context),
                     let value = wanted.read(entry.value, &context)
                 else { return nil }
                 return FieldCondition(name: isCaseSensitive ? name : name.lowercased(), value: value)
@@ -401,7 +401,7 @@ extension Node.Entry {
         do throws(TextProblem) {
             return try parse(key)
         } catch {
-            context.report(error, at: keySpan, expected: "the name of \(noun)")
+            context.report(error, at: keySpan, expected: "the name of a \(noun)")
             return nil
         }
     }

@@ -36,6 +36,7 @@ extension Validation {
             node.value(at: "mode") == nil
             ? "it belongs to a listener with `mode: http`; without `mode` a listener is `tcp`"
             : "it belongs to a listener with `mode: http`"
+        let errorsBefore = context.errorCount
         for path in httpKeys {
             let parts = path.split(separator: ".").map(String.init)
             let section = parts.count == 2 ? node.value(at: parts[0]) : node
@@ -44,7 +45,9 @@ extension Validation {
                 "\(entry.key.quotedForMessage) has no meaning with `mode: tcp`", at: entry.keySpan, hint: hint
             )
         }
-        if node.value(at: "pool") == nil {
+        // Whoever forgot `mode: http` may not have meant a pool.
+        let isProbablyHTTP = node.value(at: "mode") == nil && context.errorCount > errorsBefore
+        if node.value(at: "pool") == nil, !isProbablyHTTP {
             context.report(
                 "a listener needs the key `pool`", at: owner, expected: "`pool`: the name of a pool")
         }

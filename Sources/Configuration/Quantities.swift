@@ -122,7 +122,8 @@ enum Quantities {
     }
 
     static func shareText(_ share: Double) -> String {
-        let bounded = share.isFinite ? min(max(share, 0), 1) : 1
+        // The sum of the shares of a split may be more than the whole.
+        let bounded = share.isFinite ? min(max(share, 0), 1_000) : 1
         let parts = UInt64((bounded * Double(shareParts)).rounded())
         let (percent, remainder) = parts.quotientAndRemainder(dividingBy: sharePartsPerPercent)
         if remainder == 0 { return "\(percent)%" }

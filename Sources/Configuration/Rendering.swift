@@ -79,6 +79,7 @@ private struct YAMLWriter {
         for scalar in text.unicodeScalars {
             switch scalar {
             case "\"", "\\": result += "\\" + String(scalar)
+            case "\n": result += "\\n"
             case _ where scalar.isUnprintable:
                 let digits = String(scalar.value, radix: 16, uppercase: true)
                 result += "\\U" + String(repeating: "0", count: 8 - digits.utf8.count) + digits

@@ -169,6 +169,13 @@ func hashKeys(text: String, key: HashKey) throws {
             == "it belongs to a listener with `mode: http`; without `mode` a listener is `tcp`")
 }
 
+@Test func missingModeIsNotAlsoAMissingPool() {
+    #expect(
+        messages(
+            in: "listeners: {a: {bind: 127.0.0.1:80, routes: [{pool: p}]}}\npools: {p: {backends: [b:1]}}")
+            == ["1:37 `routes` has no meaning with `mode: tcp`"])
+}
+
 @Test func modeThatIsUnknownMakesNoOtherErrors() {
     let text = file(listener: "mode: htpp\n    routes: [{ pool: site }]")
     #expect(messages(in: text) == ["6:11 unknown mode `htpp`"])
