@@ -33,9 +33,9 @@ tick makes it coarse.
   buffers (`tcp_rmem`, `tcp_wmem`) it takes from the host. Where the host allows no namespace, its own network is
   used as it is set, and the notes of the run say so.
 - The congestion control is {USUAL_CONGESTION_CONTROL}, the default of Linux and of Debian, for every cell and every target but
-  `bulk-bbr`. That one repeats `bulk` under bbr, whose timers pace large writes on loopback too: they, not the
-  proxy, decide its figures and make them noisy, so no target is tied to it. It is left out where the kernel has
-  no bbr.
+  `bulk-bbr`. That one repeats `bulk` under bbr, whose timers pace large writes on loopback too: they make figures
+  noisy and hide what separates proxies that splice, so no target is tied to it. It is left out where the kernel
+  has no bbr.
 - Each run has loopback addresses of its own, so that connections in TIME_WAIT do not hinder the next.
 - Idle memory is the growth of the proportional set size (PSS) by the open sessions. Kernel memory of the
   sockets is not in it; it is the same for all.

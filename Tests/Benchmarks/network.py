@@ -9,8 +9,8 @@ import struct
 
 from processes import BenchError
 
-# The kernel's own default and Debian's. With bbr, which some hosts choose, timers pace each large write, and
-# they decide the bulk cell more than the proxy does.
+# The kernel's own default and Debian's. With bbr, which some hosts choose, timers pace each large write; in the
+# bulk cell they hide what separates proxies that splice.
 USUAL_CONGESTION_CONTROL = "cubic"
 SETTING = "/proc/sys/net/ipv4/tcp_congestion_control"
 
