@@ -64,7 +64,7 @@ lint: test-packages build ## check the format of the code and what the program i
 		{ echo 'The documentation names a folder of one machine.'; exit 1; }
 
 bench: bench-packages build ## measure Weir side by side with HAProxy and nginx
-	WEIR=$(abspath $(WEIR)) $(PYTHON) Tests/Benchmarks/bench.py
+	$(PYTHON) Tests/Benchmarks/bench.py --weir $(WEIR)
 
 install: ## install program, man page, systemd unit, first configuration (PREFIX, DESTDIR)
 	@test -x $(WEIR) || { echo 'Run make build first (as yourself), then make install.'; exit 1; }

@@ -19,6 +19,7 @@ import document
 import idle
 import load
 import results as tables_of
+from network import Network
 from processes import Addresses, BenchError, Child, Cores, Guard, io_uring_forbidden, raise_descriptor_limit, say
 from profiler import profile
 
@@ -35,11 +36,13 @@ class Bench:
         self.seconds = options.seconds or (1 if options.quick else 4)
         self.weir = os.path.abspath(options.weir)
         candidates.require_programs(self.weir)
+        self.warnings = []
+        # First of all that has a socket.
+        self.network = Network(self.warn)
         self.cores = Cores.take()
         self.descriptors = raise_descriptor_limit()
         self.addresses = Addresses()
         self.bulk_body = random.Random(1).randbytes(candidates.BULK_BYTES)
-        self.warnings = []
         self.failed = False
         self.directory = tempfile.mkdtemp(prefix="weir-bench-")
         Child.guard = Guard(self.directory)
@@ -112,6 +115,15 @@ def arguments():
     return options
 
 
+def run_load(bench, cell):
+    try:
+        bench.network.choose(cell.congestion_control)
+    except BenchError as error:
+        bench.warn(f"LEFT OUT {cell.key}: {error}")
+        return []
+    return load.run_rounds(bench, cell, bench.contestants(cell.contestants))
+
+
 def run_idle(bench):
     wanted = 300 if bench.quick else 3000
     # Both ends of every session are descriptors of the proxy, and of this script.
@@ -149,13 +161,13 @@ def run(bench, options):
     results = {"load": {}, "idle": [], "start": {}, "sessions": 0}
     for key in options.cells:
         say(f"{key}:")
+        bench.network.choose(None)
         if key == "idle":
             results["idle"], results["sessions"] = run_idle(bench)
         elif key == "start":
             results["start"] = run_start(bench)
         else:
-            cell = load.CELLS[key]
-            results["load"][key] = load.run_rounds(bench, cell, bench.contestants(cell.contestants))
+            results["load"][key] = run_load(bench, load.CELLS[key])
         # After each cell, so that a run that is broken off leaves what it has.
         save(bench, options, results)
     return results
@@ -190,7 +202,9 @@ def main():
             build = os.path.join(ROOT, ".build")
             os.makedirs(build, exist_ok=True)
             data_path = os.path.join(build, f"profile-{options.profile}-{options.candidate}.data")
-            profile(bench, load.CELLS[options.profile], candidates.ALL[options.candidate], data_path)
+            cell = load.CELLS[options.profile]
+            bench.network.choose(cell.congestion_control)
+            profile(bench, cell, candidates.ALL[options.candidate], data_path)
         else:
             report(bench, options, run(bench, options))
     return 1 if bench.failed else 0

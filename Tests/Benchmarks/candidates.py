@@ -9,7 +9,7 @@ from processes import BenchError, Child
 NGINX_STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
 SMALL_BODY = b"0123456789abcdef" * 8
 BULK_BYTES = 1 << 20
-DEBIAN_PACKAGES = "haproxy nginx-light libnginx-mod-stream wrk"
+DEBIAN_PACKAGES = "haproxy nginx libnginx-mod-stream wrk"
 
 WEIR = """\
 workers: 1

@@ -8,6 +8,7 @@ import subprocess
 import candidates
 import results as tables_of
 from load import ATTEMPTS, FOREIGN_LIMIT, WAIT_LIMIT
+from network import USUAL_CONGESTION_CONTROL
 
 METHOD = f"""\
 Requests per second say little where load generator, origin and proxy share a machine. What is measured is **the
@@ -26,6 +27,15 @@ tick makes it coarse.
 - A run is taken again, up to {ATTEMPTS} times, when other processes used more than {FOREIGN_LIMIT:.0%} of a core or the proxy had
   to wait for its core for more than {WAIT_LIMIT:.0%} of the run, and rounds that stayed disturbed are replaced, as long
   as that at most doubles the work. What stayed disturbed after that is marked.
+- Everything runs in a network namespace of its own (as root `CLONE_NEWNET`, otherwise with a user namespace as
+  well), so that the host's connections and settings have no part in it. A new namespace has the kernel's defaults
+  for the range of client ports, the reuse of TIME_WAIT and the length of accept queues; the limits of socket
+  buffers (`tcp_rmem`, `tcp_wmem`) it takes from the host. Where the host allows no namespace, its own network is
+  used as it is set, and the notes of the run say so.
+- The congestion control is {USUAL_CONGESTION_CONTROL}, the default of Linux and of Debian, for every cell and every target but
+  `bulk-bbr`. That one repeats `bulk` under bbr, whose timers pace large writes on loopback too: they make figures
+  noisy and hide what separates proxies that splice, so no target is tied to it. It is left out where the kernel
+  has no bbr.
 - Each run has loopback addresses of its own, so that connections in TIME_WAIT do not hinder the next.
 - Idle memory is the growth of the proportional set size (PSS) by the open sessions. Kernel memory of the
   sockets is not in it; it is the same for all.
@@ -59,20 +69,12 @@ def processor():
     return platform.machine()
 
 
-def sysctl(name):
-    try:
-        with open("/proc/sys/" + name) as file:
-            return file.read().strip()
-    except OSError:
-        return "unknown"
-
-
 def facts(bench):
     """What the figures were taken on. Nothing that names a machine or a day."""
     return [
         ("kernel", re.sub(r"[-+].*", "", platform.release())),
         ("processor", f"{processor()}, {os.cpu_count()} cores"),
-        ("network", f"loopback, congestion control {sysctl('net/ipv4/tcp_congestion_control')}"),
+        ("network", bench.network.described()),
         ("Weir", first_line(bench.weir, "--version").removeprefix("weir ")),
         ("HAProxy", re.sub(r"^HAProxy version (\S+).*", r"\1", first_line("haproxy", "-v"))),
         ("nginx", first_line("nginx", "-v").rpartition("/")[2]),
@@ -103,7 +105,7 @@ def render(bench, results):
     return f"""\
 # Benchmarks
 
-<!-- Written by `make bench`; run it again instead of editing. -->
+<!-- Written by `Tests/Benchmarks/bench.py --write-docs`; run it again instead of editing. -->
 
 Weir beside Debian's HAProxy and nginx (stream), in turns in one run. Lower is better everywhere.
 
@@ -120,8 +122,8 @@ Weir beside Debian's HAProxy and nginx (stream), in turns in one run. Lower is b
     make bench
 
 It installs what is missing ({candidates.DEBIAN_PACKAGES.replace(' ', ', ')}), takes some minutes on an otherwise idle
-machine with at least two cores, prints these tables and writes this file. After a build,
-`Tests/Benchmarks/bench.py --help` shows how to run single cells, more rounds, and the profile of one cell.
+machine with at least two cores, and prints these tables. After a build, `Tests/Benchmarks/bench.py --write-docs`
+does the same and writes this file; `--help` shows how to run single cells, more rounds, and the profile of one cell.
 
 ## How it is measured
 

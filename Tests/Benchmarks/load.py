@@ -38,10 +38,14 @@ class Cell:
     connections: int
     contestants: tuple
     header: str = ""
+    # Another than the usual one: the cell is left out where it cannot be had.
+    congestion_control: str | None = None
 
     def units(self, report):
         return report["bytes"] / MEBIBYTE if self.unit == "MiB" else report["requests"]
 
+
+BULK_CONTESTANTS = ("weir", "haproxy-splice", "haproxy", "nginx", "weir-epoll")
 
 CELLS = {
     cell.key: cell
@@ -49,7 +53,9 @@ CELLS = {
         Cell("small", "small, kept: 128-byte responses, 64 kept connections", "request", "/small", 64,
              ("weir", "haproxy", "nginx", "weir-epoll")),
         Cell("bulk", "bulk: 1 MiB responses, 16 kept connections", "MiB", "/bulk", 16,
-             ("weir", "haproxy-splice", "haproxy", "nginx", "weir-epoll")),
+             BULK_CONTESTANTS),
+        Cell("bulk-bbr", "bulk under bbr, without a target: 1 MiB responses, 16 kept connections", "MiB",
+             "/bulk", 16, BULK_CONTESTANTS, congestion_control="bbr"),
         Cell("fresh", "fresh: a new connection for each 128-byte response, 64 at a time", "connection", "/small", 64,
              ("weir", "haproxy", "nginx", "weir-epoll"), header="Connection: close"),
     )
