@@ -102,7 +102,8 @@ extension Worker {
         }
         if completion.result >= 0 {
             beginSession(
-                completion.result, listener: acceptors[index].socket.listener, port: acceptors[index].socket.port)
+                completion.result, listener: acceptors[index].socket.listener,
+                port: acceptors[index].socket.port)
         } else if let cause = PauseCause(acceptErrno: -completion.result) {
             pause(index, cause)
         }
@@ -188,7 +189,9 @@ extension Worker {
             client: .unknown, identifier: nextIdentifier, acceptedAt: now, connectStartedAt: 0,
             connectedAt: 0, firstByteAt: 0, lastActivityAt: now, toBackend: Relay(), toClient: Relay())
         let limit = plan.pointee.sessionsPerClient
-        if accessLog.isOn || limit > 0 || plan.pointee.http != nil { session.pointee.client = clientAddress(descriptor) }
+        if accessLog.isOn || limit > 0 || plan.pointee.http != nil {
+            session.pointee.client = clientAddress(descriptor)
+        }
         if limit > 0, !countClient(session, limit: limit) {
             finish(slot, session, .clientLimit)
             return

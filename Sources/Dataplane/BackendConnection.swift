@@ -151,7 +151,8 @@ extension Worker {
         let connection = connections[number]
         connection.pointee.requests += 1
         let quiet = InKernel(.receiveFromBackend).union(InKernel(.watchBackend))
-        guard command == .run, idleConnections.count(pool: connection.pointee.pool) < pool.pointee.idleConnections,
+        guard command == .run,
+            idleConnections.count(pool: connection.pointee.pool) < pool.pointee.idleConnections,
             connection.pointee.requests < pool.pointee.requestsPerConnection,
             connection.pointee.inKernel.isSubset(of: quiet)
         else {
@@ -164,7 +165,8 @@ extension Worker {
         if !connection.pointee.inKernel.contains(InKernel(.receiveFromBackend)) {
             connection.pointee.inKernel.insert(InKernel(.receiveFromBackend))
             ring.receiveMultishot(
-                connection.pointee.descriptor, group: Self.bufferGroup, token: token(.receiveFromBackend, number))
+                connection.pointee.descriptor, group: Self.bufferGroup,
+                token: token(.receiveFromBackend, number))
         }
         let timer = timer(ofConnection: number)
         if !timers.isSet(timer) {

@@ -118,7 +118,8 @@ extension Worker {
             }
             if let route, !route.pointee.requestEdits.isEmpty,
                 plan.pointee.router.drops(
-                    ByteView(octets + Int(field.nameOffset), Int(field.nameCount)), route.pointee.requestEdits)
+                    ByteView(octets + Int(field.nameOffset), Int(field.nameCount)), route.pointee.requestEdits
+                )
             {
                 continue
             }
@@ -205,7 +206,8 @@ extension Worker {
 
     /// RFC 9110, section 7.6.3.
     private func writeVia(
-        _ writer: inout HeadWriter, _ plan: UnsafePointer<HTTPPlan>, _ octets: UnsafePointer<UInt8>, _ count: Int,
+        _ writer: inout HeadWriter, _ plan: UnsafePointer<HTTPPlan>, _ octets: UnsafePointer<UInt8>,
+        _ count: Int,
         _ isThere: Bool
     ) {
         let name = plan.pointee.forwarded.via
@@ -259,7 +261,8 @@ extension Worker {
     ) {
         let plan = httpPlan(session)
         let router = plan.pointee.router
-        let route = exchange.pointee.route == Exchange.noRoute ? nil : router.plan(Int(exchange.pointee.route))
+        let route =
+            exchange.pointee.route == Exchange.noRoute ? nil : router.plan(Int(exchange.pointee.route))
         writer.appendStatusLine(octets, head)
         if let route, !route.pointee.responseEdits.isEmpty {
             for index in 0..<Int(head.fieldCount) {

@@ -96,7 +96,8 @@ extension Worker {
                 "connect_us", (session.pointee.connectedAt &- session.pointee.connectStartedAt) / 1000)
         }
         if exchange.pointee.firstByteAt != 0 {
-            record.number("first_byte_us", (exchange.pointee.firstByteAt &- exchange.pointee.startedAt) / 1000)
+            record.number(
+                "first_byte_us", (exchange.pointee.firstByteAt &- exchange.pointee.startedAt) / 1000)
         }
         record.number("total_us", (now &- exchange.pointee.startedAt) / 1000)
     }

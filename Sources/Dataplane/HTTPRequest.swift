@@ -71,7 +71,8 @@ extension Worker {
         guard let exchange = addExchange(session) else { return }
         exchange.pointee.reason = reason
         if let refusal { exchange.pointee.refusal = refusal.rawValue + 1 }
-        exchange.pointee.bytesIn = UInt64(buffers.segment(session.pointee.toBackend.input.head).pointee.length)
+        exchange.pointee.bytesIn = UInt64(
+            buffers.segment(session.pointee.toBackend.input.head).pointee.length)
         exchange.pointee.request.phase = .dropped
     }
 
@@ -250,7 +251,8 @@ extension Worker {
             buffers.drop(&relay.pointee.input)
             return
         }
-        guard session.pointee.connection != BackendConnection.none, exchange.pointee.request.phase == .body else {
+        guard session.pointee.connection != BackendConnection.none, exchange.pointee.request.phase == .body
+        else {
             return
         }
         guard passRequestBody(slot, session, exchange, behind: BufferRing.none) else { return }

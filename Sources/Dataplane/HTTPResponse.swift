@@ -259,7 +259,8 @@ extension Worker {
         guard session.pointee.exchange != Exchange.none else { return }
         let exchange = exchange(session)
         let relay = session.relay(.toClient)
-        guard exchange.pointee.response.phase == .body, exchange.pointee.response.framing == .untilClose else {
+        guard exchange.pointee.response.phase == .body, exchange.pointee.response.framing == .untilClose
+        else {
             backendFailed(slot, session, .backendClosed)
             return
         }

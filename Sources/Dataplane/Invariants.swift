@@ -127,7 +127,9 @@ extension Worker {
             expect(relay.pointee.phase == .ended, "nothing goes to a side that is gone")
         }
         expect((relay.pointee.pipedBytes > 0) <= (relay.pointee.pipe != PipePool.none), "bytes are in a pipe")
-        if session.pointee.state == .relaying, !session.pointee.isHTTP { checkProgress(relay, session, direction) }
+        if session.pointee.state == .relaying, !session.pointee.isHTTP {
+            checkProgress(relay, session, direction)
+        }
         if session.pointee.state != .relaying {
             expect(!relay.pointee.isStarved, "only relays wait for buffers")
         }

@@ -203,7 +203,8 @@ extension Worker {
         if session.isInKernel(.receive(direction)) || session.isInKernel(.cancelReceive(direction)) { return }
         switch relay.pointee.phase {
         case .copying:
-            if relay.pointee.queue.count + relay.pointee.input.count <= queueResumes, !relay.pointee.isStarved {
+            if relay.pointee.queue.count + relay.pointee.input.count <= queueResumes, !relay.pointee.isStarved
+            {
                 receive(slot, session, direction)
             }
         case .switching:

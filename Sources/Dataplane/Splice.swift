@@ -156,7 +156,9 @@ extension Worker {
         }
         let pipe = pipes.pipe(relay.pointee.pipe)
         var most = Int(pipe.capacityBytes)
-        if session.pointee.isHTTP { most = Int(min(UInt64(most), body(session, direction).pointee.remaining)) }
+        if session.pointee.isHTTP {
+            most = Int(min(UInt64(most), body(session, direction).pointee.remaining))
+        }
         let moved = settings.port.splice(
             settings.port.context, session.source(direction), pipe.input, most)
         if moved > 0 {

@@ -37,7 +37,8 @@ extension Worker {
     /// Without a byte either way; a tunnel's own in http mode.
     private func idleTimeout(_ session: UnsafeMutablePointer<Session>) -> UInt64 {
         let listener = snapshot.listener(Int(session.pointee.listener))
-        return listener.pointee.http?.pointee.tunnelTimeoutNanoseconds ?? listener.pointee.idleTimeoutNanoseconds
+        return listener.pointee.http?.pointee.tunnelTimeoutNanoseconds
+            ?? listener.pointee.idleTimeoutNanoseconds
     }
 
     mutating func fireTimers() {

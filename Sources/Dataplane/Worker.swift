@@ -287,7 +287,8 @@ public struct Worker: ~Copyable {
 
     @inline(__always)
     private mutating func dispatch(
-        _ completion: Completion, _ operation: Operation, _ slot: UInt32, _ session: UnsafeMutablePointer<Session>
+        _ completion: Completion, _ operation: Operation, _ slot: UInt32,
+        _ session: UnsafeMutablePointer<Session>
     ) {
         precondition(session.isInKernel(operation), "a completion belongs to a submission")
         if !completion.hasMore { session.pointee.inKernel.remove(InKernel(operation)) }
