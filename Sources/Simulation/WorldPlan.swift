@@ -16,6 +16,9 @@ enum BackendManner {
 }
 
 struct WorldPlan {
+    let isHTTP: Bool
+    /// Everybody keeps to the rules and nothing lacks: every request gets a whole answer.
+    var isStrict = false
     var configuration = Configuration()
     var faults = FaultPlan()
     var slots = 0
@@ -33,12 +36,14 @@ struct WorldPlan {
     var bulkBytes: UInt64 = 0
     var patienceNanoseconds: UInt64 = 0
 
-    init(seed: UInt64) {
-        var source = PlanSource(random: RandomSource(seed: seed))
+    init(_ name: WorldName) {
+        isHTTP = name.isHTTP
+        var source = PlanSource(random: RandomSource(seed: name.seed))
         drawNetwork(&source)
         drawFaults(&source)
         drawConfiguration(&source)
         drawClients(&source)
+        if isHTTP { drawHTTP(&source) }
     }
 
     private mutating func drawNetwork(_ source: inout PlanSource) {
