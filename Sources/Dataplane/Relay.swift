@@ -73,7 +73,11 @@ extension Worker {
     mutating func receive(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction) {
         let operation = Operation.receive(direction)
         let token = submitting(operation, slot, session)
-        if buffers.isShort {
+        if direction == .toClient, session.pointee.isHTTP, expectsBulk(session.pointee.pool) {
+            // The head only: the body behind it goes by splice.
+            ring.receive(
+                session.source(direction), group: Self.bufferGroup, length: Self.bulkHeadBytes, token: token)
+        } else if buffers.isShort {
             // A multishot receive takes several before it can be stopped.
             ring.receive(
                 session.source(direction), group: Self.bufferGroup, length: buffers.bufferSizeBytes,
