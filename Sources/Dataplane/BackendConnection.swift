@@ -164,9 +164,14 @@ extension Worker {
         idleConnections.add(number, connections)
         if !connection.pointee.inKernel.contains(InKernel(.receiveFromBackend)) {
             connection.pointee.inKernel.insert(InKernel(.receiveFromBackend))
-            ring.receiveMultishot(
-                connection.pointee.descriptor, group: Self.bufferGroup,
-                token: token(.receiveFromBackend, number))
+            let token = token(.receiveFromBackend, number)
+            if expectsBulk(connection.pointee.pool) {
+                ring.receive(
+                    connection.pointee.descriptor, group: Self.bufferGroup, length: Self.bulkHeadBytes,
+                    token: token)
+            } else {
+                ring.receiveMultishot(connection.pointee.descriptor, group: Self.bufferGroup, token: token)
+            }
         }
         let timer = timer(ofConnection: number)
         if !timers.isSet(timer) {

@@ -95,6 +95,8 @@ public struct Worker: ~Copyable {
     let acceptors: UnsafeMutablePointer<Acceptor>
     let acceptorCount: Int
     let policies: UnsafeMutablePointer<PolicyState>
+    /// For each pool: above 0 where its next response is expected to be long.
+    let bulkHints: UnsafeMutablePointer<UInt8>
     let wakeBuffer: WakeBuffer
     let peerAddress: UnsafeMutablePointer<sockaddr_storage>
 
@@ -164,6 +166,8 @@ public struct Worker: ~Copyable {
                 policy: pool.pointee.policy, candidates: pool.pointee.candidates, seed: random.next())
             (policies + index).initialize(to: state)
         }
+        bulkHints = .allocate(capacity: max(snapshot.poolCount, 1))
+        bulkHints.initialize(repeating: 0, count: max(snapshot.poolCount, 1))
         wakeBuffer = WakeBuffer()
         peerAddress = .allocate(capacity: 1)
         peerAddress.initialize(to: sockaddr_storage())
@@ -177,6 +181,7 @@ public struct Worker: ~Copyable {
         acceptors.deallocate()
         policies.deinitialize(count: snapshot.poolCount)
         policies.deallocate()
+        bulkHints.deallocate()
         peerAddress.deallocate()
     }
 
