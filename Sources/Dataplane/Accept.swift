@@ -13,6 +13,8 @@ struct Acceptor {
     let socket: ListeningSocket
     /// True exactly while an accept is in the kernel.
     var inKernel = false
+    /// True exactly while that accept is a multishot one; `SharedState.multishotAccepts` counts it.
+    var isMultishot = false
     /// True exactly while a cancel of it was asked for and it has not ended yet.
     var isCancelling = false
     var isPaused = false
@@ -55,9 +57,14 @@ enum PauseCause: UInt8 {
 }
 
 extension Worker {
-    /// The queue of connections that the kernel accepted for us (listen(2)'s backlog). Also how near to a
-    /// limit accepting goes one by one: a multishot accept may empty the whole queue at once.
+    /// The queue of connections that the kernel accepted for us (listen(2)'s backlog).
     public static var backlog: Int { 1024 }
+
+    /// What so many multishot accepts may hand over before they can be stopped: a queue each, of which Linux
+    /// lets one more in than listen(2) was told.
+    private func acceptedAtOnce(by count: Int) -> Int {
+        (settings.backlog + 1) * (mutant(.oneBurstAtALimit) ? min(count, 1) : count)
+    }
 
     func timer(ofAcceptor index: Int) -> UInt32 { UInt32(settings.slots + index) }
 
@@ -77,11 +84,21 @@ extension Worker {
         acceptors[index].inKernel = true
         let token = workerToken(.accept, slot: index)
         let descriptor = acceptors[index].socket.descriptor
-        if room > Self.backlog {
+        if claimMultishot(room) {
+            acceptors[index].isMultishot = true
             ring.acceptMultishot(descriptor, token: token)
         } else {
             ring.acceptOne(descriptor, token: token)
         }
+    }
+
+    /// True where there is room for all that the multishot accepts of all workers may hand over at once, this
+    /// one included, which is counted then.
+    private func claimMultishot(_ room: Int) -> Bool {
+        let count = shared.pointee.multishotAccepts.value.wrappingAdd(1, ordering: .relaxed).newValue
+        if room >= acceptedAtOnce(by: count) { return true }
+        shared.pointee.multishotAccepts.value.wrappingSubtract(1, ordering: .relaxed)
+        return false
     }
 
     /// How many more sessions the limits of the process, the listener and the slab allow.
@@ -96,10 +113,7 @@ extension Worker {
     mutating func accepted(_ completion: Completion) {
         let index = Int(completion.token.slot)
         precondition(index < acceptorCount)
-        if !completion.hasMore {
-            acceptors[index].inKernel = false
-            acceptors[index].isCancelling = false
-        }
+        if !completion.hasMore { acceptEnded(index) }
         if completion.result >= 0 {
             beginSession(completion.result, listener: acceptors[index].socket.listener)
         } else if let cause = PauseCause(acceptErrno: -completion.result) {
@@ -109,12 +123,27 @@ extension Worker {
             closeAcceptorIfDone(index)
             return
         }
-        if !acceptors[index].inKernel, !acceptors[index].isPaused {
-            armAccept(index)
-        } else if acceptors[index].inKernel, completion.hasMore,
-            roomForSessions(acceptors[index].socket.listener) <= Self.backlog
-        {
-            cancelAccept(index)
+        if !acceptors[index].inKernel, !acceptors[index].isPaused { armAccept(index) }
+        stopMultishotsNearLimit(index)
+    }
+
+    private func acceptEnded(_ index: Int) {
+        acceptors[index].inKernel = false
+        acceptors[index].isCancelling = false
+        guard acceptors[index].isMultishot else { return }
+        acceptors[index].isMultishot = false
+        shared.pointee.multishotAccepts.value.wrappingSubtract(1, ordering: .relaxed)
+    }
+
+    /// A connection came in by `index`. Where there is no more room for what all multishot accepts may hand
+    /// over at once, they end, and accepting goes on one by one. The workers see to their own.
+    private mutating func stopMultishotsNearLimit(_ index: Int) {
+        let count = shared.pointee.multishotAccepts.value.load(ordering: .relaxed)
+        let distance = acceptedAtOnce(by: count)
+        guard roomForSessions(acceptors[index].socket.listener) < distance else { return }
+        // A limit of the listener concerns its own sockets, a limit of the process all of them.
+        for other in 0..<acceptorCount where acceptors[other].isMultishot {
+            if roomForSessions(acceptors[other].socket.listener) < distance { cancelAccept(other) }
         }
     }
 

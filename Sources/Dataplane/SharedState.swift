@@ -22,6 +22,8 @@ public struct SharedState: ~Copyable, Sendable {
     }
 
     let sessions = SharedCount()
+    /// Multishot accepts that are in the kernel: each may hand over a whole queue at once.
+    let multishotAccepts = SharedCount()
     /// Sessions of each listener, by its index in the snapshot.
     nonisolated(unsafe) let listenerSessions: UnsafeMutablePointer<SharedCount>
     private let listenerCount: Int

@@ -27,6 +27,8 @@ public struct WorkerSettings {
     public var eventLog: LogSink
     /// No other worker shares the counts.
     public var isAlone = false
+    /// How many connections may wait in the queue of a listening socket (listen(2)).
+    public var backlog = Worker.backlog
 
     public init(
         index: Int, port: KernelPort, seed: UInt64, slots: Int, buffers: Int, bufferSizeBytes: Int,

@@ -11,6 +11,9 @@ struct Listener {
     var isOpen = true
     /// When a connection was last queued or an accept last tried.
     var triedAt: UInt64 = 0
+    /// What it may still hand over before the worker submits again: an accept runs when the worker is in the
+    /// kernel, and finds no more than the queue holds.
+    var grantsLeft = 0
 }
 
 extension SimulatedKernel {
@@ -49,12 +52,13 @@ extension SimulatedKernel {
         let operation = operations + Int(number)
         let place = Int(operation.pointee.object)
         listeners[place].triedAt = now
-        while let index = listeners[place].queue.first {
+        while listeners[place].grantsLeft > 0, let index = listeners[place].queue.first {
             if happens(.acceptOutOfDescriptors) || descriptors.openCount >= plan.descriptorLimit {
                 return finish(number, result: -EMFILE)
             }
             if happens(.acceptOutOfMemory) { return finish(number, result: -ENOMEM) }
             listeners[place].queue.removeFirst()
+            listeners[place].grantsLeft -= 1
             if happens(.acceptAborted) {
                 resetByUs(index)
                 return finish(number, result: -ECONNABORTED)
@@ -70,6 +74,22 @@ extension SimulatedKernel {
                 !operation.pointee.isMultishot || queues!.pointee.isFull || happens(.multishotEndsEarly)
             if isLast { return finish(number, result: descriptor) }
             progress(number, result: descriptor, flags: 0)
+        }
+    }
+
+    /// The worker submits: until the entries are read no accept runs, so that a cancel among them is in time.
+    func holdAccepts() {
+        for place in listeners.indices { listeners[place].grantsLeft = 0 }
+    }
+
+    func allowAccepts() {
+        for place in listeners.indices { listeners[place].grantsLeft = plan.listenerBacklog }
+    }
+
+    /// Accepts that were armed before take what came in the meantime.
+    func resumeAccepts() {
+        for place in listeners.indices where !listeners[place].queue.isEmpty {
+            if listeners[place].accepting >= 0 { attempt(listeners[place].accepting) }
         }
     }
 

@@ -62,6 +62,7 @@ public enum Simulation {
                 descriptor: plan.logsAccess ? access : -1, format: .json, writeLimitBytes: 1 << 20),
             eventLog: LogSink(descriptor: events, format: .json, writeLimitBytes: 4096))
         settings.isAlone = true
+        settings.backlog = plan.faults.listenerBacklog
         return settings
     }
 
