@@ -116,12 +116,13 @@ extension Worker {
         if !completion.hasMore { acceptEnded(index) }
         if completion.result >= 0 {
             beginSession(completion.result, listener: acceptors[index].socket.listener)
-        } else if let cause = PauseCause(acceptErrno: -completion.result) {
-            pause(index, cause)
         }
         guard command == .run else {
             closeAcceptorIfDone(index)
             return
+        }
+        if completion.result < 0, let cause = PauseCause(acceptErrno: -completion.result) {
+            pause(index, cause)
         }
         if !acceptors[index].inKernel, !acceptors[index].isPaused { armAccept(index) }
         stopMultishotsNearLimit(index)
@@ -198,7 +199,10 @@ extension Worker {
     // MARK: A new session
 
     private mutating func beginSession(_ descriptor: Int32, listener: Int) {
-        guard command == .run, let slot = sessions.allocate() else {
+        // While draining the kernel may still hand over clients that it accepted before the cancel came: they
+        // know of no drain, and are served.
+        guard command != .stop, !mutant(.drainTurnsAway) || command == .run, let slot = sessions.allocate()
+        else {
             counters.pointee.add(.refused)
             ring.close(descriptor, token: workerToken(.close))
             return

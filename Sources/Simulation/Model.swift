@@ -50,8 +50,10 @@ extension World {
 
     /// A limit is exceeded by no more than the one connection that each listening socket may be at.
     private func checkLimits(_ total: Int, _ own: Int, of listener: Listener) {
-        let limits = plan.configuration.limits.sessions + plan.configuration.listeners.count - 1
-        if total > limits { fail("\(total) sessions, and \(plan.configuration.limits.sessions) is the limit") }
+        let limit = plan.configuration.limits.sessions
+        if total > limit + plan.configuration.listeners.count - 1 {
+            fail("\(total) sessions, and \(limit) is the limit")
+        }
         if let limit = listener.limits.sessions, own > limit {
             fail("\(own) sessions of \(listener.name), and \(limit) is its limit")
         }
