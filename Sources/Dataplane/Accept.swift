@@ -75,6 +75,10 @@ extension Worker {
             acceptors[index].isPaused = false
             return
         }
+        if doSessionsWaitForSockets {
+            pause(index, .outOfDescriptors)
+            return
+        }
         let room = roomForSessions(acceptors[index].socket.listener)
         if room <= 0 {
             pause(index, .sessionLimit)
@@ -126,6 +130,13 @@ extension Worker {
         }
         if !acceptors[index].inKernel, !acceptors[index].isPaused { armAccept(index) }
         stopMultishotsNearLimit(index)
+        // One of another worker: `pauseAccepting` saw to ours.
+        if acceptors[index].inKernel, doSessionsWaitForSockets { cancelAccept(index) }
+    }
+
+    /// Clients that were accepted wait for a descriptor; another client would take it.
+    private var doSessionsWaitForSockets: Bool {
+        shared.pointee.waitForSocket.value.load(ordering: .relaxed) > 0 && !mutant(.newClientsFirst)
     }
 
     private func acceptEnded(_ index: Int) {
@@ -158,12 +169,12 @@ extension Worker {
         timers.set(timer(ofAcceptor: index), deadline: now + cause.retryNanoseconds)
     }
 
-    /// Pauses every acceptor that does not pause already.
-    mutating func pauseAccepting(_ cause: PauseCause) {
-        guard command == .run else { return }
+    /// A session waits for a socket: no client is accepted before it has one.
+    mutating func pauseAccepting() {
+        guard command == .run, !mutant(.newClientsFirst) else { return }
         for index in 0..<acceptorCount where !acceptors[index].isPaused {
             if acceptors[index].inKernel { cancelAccept(index) }
-            pause(index, cause)
+            pause(index, .outOfDescriptors)
         }
     }
 
@@ -173,9 +184,9 @@ extension Worker {
         ring.cancel(workerToken(.accept, slot: index), token: workerToken(.cancelAccept, slot: index))
     }
 
-    /// A session ended: whoever paused for a limit may go on.
+    /// A session ended, or none waits for a socket any more: whoever paused may go on.
     mutating func resumeAccepting() {
-        guard command == .run else { return }
+        guard command == .run, !doSessionsWaitForSockets else { return }
         for index in 0..<acceptorCount
         where acceptors[index].isPaused && roomForSessions(acceptors[index].socket.listener) > 0 {
             timers.clear(timer(ofAcceptor: index))
@@ -216,8 +227,8 @@ extension Worker {
         session.pointee = Session(
             state: .connecting, reason: .ok, connectFailure: .ok, keepsAlive: false, inKernel: [],
             listener: UInt16(listener), pool: plan.pointee.pool, backend: 0, attempts: 0, sequence: .init(),
-            holdsBackend: false, clientDescriptor: descriptor, backendDescriptor: -1, clientPlace: 0,
-            client: .unknown, identifier: nextIdentifier, acceptedAt: now, connectStartedAt: 0,
+            holdsBackend: false, waitsForSocket: false, clientDescriptor: descriptor,
+            backendDescriptor: -1, clientPlace: 0, client: .unknown, identifier: nextIdentifier, acceptedAt: now, connectStartedAt: 0,
             connectedAt: 0, firstByteAt: 0, lastActivityAt: now, toBackend: Relay(), toClient: Relay())
         let limit = plan.pointee.sessionsPerClient
         if accessLog.isOn || limit > 0 { session.pointee.client = clientAddress(descriptor) }

@@ -31,6 +31,7 @@ extension Worker {
         session.pointee.state = .closing
         session.pointee.reason = reason
         timers.clear(slot)
+        endWaitForSocket(session)
         leaveStarved(slot, session, .toBackend)
         leaveStarved(slot, session, .toClient)
         if session.pointee.inKernel.isEmpty || mutant(.slotFreedEarly) || mutant(.staleGeneration) {

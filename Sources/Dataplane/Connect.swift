@@ -71,12 +71,14 @@ extension Worker {
         }
         // Another candidate would fail the same way, but a session that ends gives descriptors back: the
         // client waits for that, and the others wait in the kernel's queue.
-        pauseAccepting(.outOfDescriptors)
+        pauseAccepting()
         let listener = snapshot.listener(Int(session.pointee.listener))
         guard now < session.pointee.acceptedAt + listener.pointee.connectTimeoutNanoseconds else {
             finish(slot, session, .outOfDescriptors)
             return
         }
+        session.pointee.waitsForSocket = true
+        shared.pointee.waitForSocket.value.wrappingAdd(1, ordering: .relaxed)
         session.pointee.sequence = CandidateSequence()
         session.pointee.connectStartedAt = now
         timers.set(slot, deadline: now + Self.descriptorRetryNanoseconds)
@@ -84,6 +86,13 @@ extension Worker {
 
     /// How long a session waits before it asks again for a descriptor.
     private static var descriptorRetryNanoseconds: UInt64 { 10_000_000 }
+
+    /// It tries again, or ends.
+    func endWaitForSocket(_ session: UnsafeMutablePointer<Session>) {
+        guard session.pointee.waitsForSocket else { return }
+        session.pointee.waitsForSocket = false
+        shared.pointee.waitForSocket.value.wrappingSubtract(1, ordering: .relaxed)
+    }
 
     mutating func connected(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ result: Int32) {
         timers.clear(slot)
@@ -110,7 +119,9 @@ extension Worker {
     /// say so; or it waits for a descriptor and tries again.
     mutating func connectTimerFired(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         guard session.isInKernel(.connect) else {
+            endWaitForSocket(session)
             connectNext(slot, session)
+            resumeAccepting()
             return
         }
         if mutant(.connectNeverTimesOut) { return }

@@ -33,7 +33,29 @@ extension Worker {
             "every buffer is the kernel's or in one queue")
         let (openPipes, idlePipes) = pipes.counts
         expect(heldPipes + idlePipes == openPipes, "every pipe is idle or one relay's")
+        checkAcceptors()
         checkShares()
+    }
+
+    /// Each acceptor has an accept in the kernel, or a reason why not and a time to look again; and where it
+    /// must not accept, the accept is on its way back.
+    private func checkAcceptors() {
+        let waiting = shared.pointee.waitForSocket.value.load(ordering: .relaxed)
+        for index in 0..<acceptorCount {
+            let acceptor = acceptors[index]
+            let looksAgain = timers.isSet(timer(ofAcceptor: index))
+            expect(acceptor.isCancelling <= acceptor.inKernel, "a cancelled accept is in the kernel")
+            expect(acceptor.isMultishot <= acceptor.inKernel, "a multishot accept is in the kernel")
+            if command == .run {
+                expect(
+                    acceptor.inKernel || (acceptor.isPaused && looksAgain),
+                    "an acceptor accepts, or pauses for a time")
+            }
+            let mayAccept = command == .run && !acceptor.isPaused && (waiting == 0 || !settings.isAlone)
+            expect(
+                mayAccept || !acceptor.inKernel || acceptor.isCancelling || looksAgain,
+                "an acceptor that pauses or drains cancels its accept")
+        }
     }
 
     /// What the session as a whole must satisfy.
@@ -130,6 +152,18 @@ extension Worker {
             }
         }
         expect(shared.pointee.sessionCount == sessions.count, "the process counts its sessions")
+        var waiting = 0
+        for slot in 0..<UInt32(sessions.highWater) where sessions.isLive(slot) {
+            if sessions[slot].pointee.waitsForSocket { waiting += 1 }
+        }
+        expect(
+            waiting == shared.pointee.waitForSocket.value.load(ordering: .relaxed),
+            "the process counts who waits for a socket")
+        var multishots = 0
+        for index in 0..<acceptorCount where acceptors[index].isMultishot { multishots += 1 }
+        expect(
+            multishots == shared.pointee.multishotAccepts.value.load(ordering: .relaxed),
+            "the process counts its multishot accepts")
     }
 
     private func expect(_ condition: Bool, _ invariant: StaticString) {

@@ -29,6 +29,8 @@ public struct SharedState: ~Copyable, Sendable {
     private let listenerCount: Int
     /// Present only where a listener limits sessions per client.
     let clients: ClientTable?
+    /// Sessions for whose backends there was no descriptor. They go before new clients.
+    let waitForSocket = SharedCount()
     private let commandValue = Atomic<Command>(.run)
 
     public init(snapshot: Snapshot) {

@@ -13,7 +13,7 @@ import pytest
 
 from deadlines import wait_until, wait_until_still
 from servers import greet_with
-from streams import Receiver, Sender, ending_of, exchange, finish, receive_to_end
+from streams import Receiver, Sender, ending_of, exchange, finish, receive_exactly, receive_to_end
 from weir_process import json_lines
 
 
@@ -104,6 +104,26 @@ def test_an_odd_descriptor_left_costs_no_client_that_could_wait(start_weir, back
     assert served == 10
     cut = [session for session in weir.sessions() if session["reason"] == "out_of_descriptors"]
     assert len(cut) <= 5
+
+
+def test_a_client_that_waits_for_a_descriptor_comes_before_those_who_were_not_accepted(
+    start_weir, backend
+):
+    weir = with_descriptors_for_sessions(start_weir, backend, 21)
+    clients = [weir.connect() for _ in range(20)]
+    for index, client in enumerate(clients):
+        client.sendall(b"%02d" % index)
+    serving = []
+    while select.select([backend], [], [], 0.3)[0]:
+        serving.append(weir.keep(backend.accept()[0]))
+    assert [int(receive_exactly(server, 2)) for server in serving] == list(range(10))
+    # The eleventh client was accepted, and there is no descriptor for its backend. Each session that ends gives
+    # back two, and the next client in the queue must not have them.
+    for index in range(5):
+        serving[index].close()
+        clients[index].close()
+        server = weir.keep(backend.accept()[0])
+        assert int(receive_exactly(server, 2)) == 10 + index
 
 
 def with_descriptors_for_sessions(start_weir, backend, count):
