@@ -184,6 +184,26 @@ extension Worker {
         ring.cancel(workerToken(.accept, slot: index), token: workerToken(.cancelAccept, slot: index))
     }
 
+    /// The answer to the cancel of an accept. The kernel may have missed it (see `cancelAll`).
+    mutating func acceptCancelled(_ completion: Completion) {
+        let index = Int(completion.token.slot)
+        precondition(index < acceptorCount)
+        guard completion.result == -ENOENT, acceptors[index].inKernel else { return }
+        acceptors[index].isCancelling = false
+        timers.set(timer(ofAcceptor: index), deadline: now + Self.cancelRetryNanoseconds)
+    }
+
+    /// A pause is over, or a cancel was missed.
+    mutating func acceptorTimerFired(_ index: Int) {
+        let acceptor = acceptors[index]
+        guard acceptor.inKernel, !acceptor.isCancelling, acceptor.isPaused || command != .run else {
+            armAccept(index)
+            return
+        }
+        cancelAccept(index)
+        timers.set(timer(ofAcceptor: index), deadline: now + Self.cancelRetryNanoseconds)
+    }
+
     /// A session ended, or none waits for a socket any more: whoever paused may go on.
     mutating func resumeAccepting() {
         guard command == .run, !doSessionsWaitForSockets else { return }
@@ -228,7 +248,8 @@ extension Worker {
             state: .connecting, reason: .ok, connectFailure: .ok, keepsAlive: false, inKernel: [],
             listener: UInt16(listener), pool: plan.pointee.pool, backend: 0, attempts: 0, sequence: .init(),
             holdsBackend: false, waitsForSocket: false, clientDescriptor: descriptor,
-            backendDescriptor: -1, clientPlace: 0, client: .unknown, identifier: nextIdentifier, acceptedAt: now, connectStartedAt: 0,
+            backendDescriptor: -1, clientPlace: 0, client: .unknown, identifier: nextIdentifier,
+            acceptedAt: now, connectStartedAt: 0,
             connectedAt: 0, firstByteAt: 0, lastActivityAt: now, toBackend: Relay(), toClient: Relay())
         let limit = plan.pointee.sessionsPerClient
         if accessLog.isOn || limit > 0 { session.pointee.client = clientAddress(descriptor) }

@@ -139,8 +139,7 @@ extension Worker {
     /// connect too busy to be ended: then it is asked again.
     mutating func connectCancelled(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         guard session.isInKernel(.connect), !timers.isSet(slot) else { return }
-        let listener = snapshot.listener(Int(session.pointee.listener))
-        timers.set(slot, deadline: now + listener.pointee.connectTimeoutNanoseconds)
+        timers.set(slot, deadline: now + Self.cancelRetryNanoseconds)
     }
 
     /// Gives up the place at the backend and the socket to it.

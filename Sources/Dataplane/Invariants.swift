@@ -76,7 +76,7 @@ extension Worker {
             expect(timers.isSet(slot), "a relaying session has an idle deadline")
         case .closing:
             expect(!session.pointee.inKernel.isEmpty, "a closing session waits for the kernel")
-            expect(!timers.isSet(slot), "a closing session has no deadline")
+            expect(timers.isSet(slot), "a closing session asks the kernel again")
         }
     }
 

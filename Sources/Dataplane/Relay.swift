@@ -102,6 +102,10 @@ extension Worker {
         if !session.isInKernel(.send(direction)) || mutant(.twoSends) { sendNext(slot, session, direction) }
         noteSize(slot, session, direction, length)
         if relay.pointee.phase == .copying { keepReceiving(slot, session, direction) }
+        // The kernel may have missed the cancel (see `cancelAll`).
+        if relay.pointee.phase == .switching, session.isInKernel(.receive(direction)) {
+            stopReceiving(slot, session, direction)
+        }
     }
 
     /// Goes on receiving, or stops where too much is unsent.

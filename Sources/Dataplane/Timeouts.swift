@@ -38,7 +38,7 @@ extension Worker {
             if Int(timer) < settings.slots {
                 sessionTimerFired(timer, sessions[timer])
             } else if Int(timer) < settings.slots + acceptorCount {
-                armAccept(Int(timer) - settings.slots)
+                acceptorTimerFired(Int(timer) - settings.slots)
             } else {
                 reportDrops()
             }
@@ -50,7 +50,7 @@ extension Worker {
         switch session.pointee.state {
         case .connecting: connectTimerFired(slot, session)
         case .relaying: checkIdle(slot, session)
-        case .closing: break
+        case .closing: cancelAll(slot, session)
         }
     }
 

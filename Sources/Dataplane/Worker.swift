@@ -230,7 +230,7 @@ public struct Worker: ~Copyable {
         }
         switch operation {
         case .accept: accepted(completion)
-        case .cancelAccept: break
+        case .cancelAccept: acceptCancelled(completion)
         case .wake: woken()
         case .writeLog: logWritten(completion)
         case .pollLog: logReady(completion)

@@ -33,7 +33,9 @@ struct WorldPlan {
     var bulkBytes: UInt64 = 0
     var patienceNanoseconds: UInt64 = 0
 
-    private static let faultsThatDelayCancels: [Fault] = [.cancelFindsBusy, .completionDelayed, .submitBusy]
+    private static let faultsThatDelayCancels: [Fault] = [
+        .cancelFindsBusy, .cancelMisses, .completionDelayed, .submitBusy,
+    ]
 
     /// Nothing keeps a cancel of an accept from being in time.
     var holdsLimits: Bool {
@@ -49,6 +51,9 @@ struct WorldPlan {
         drawClients(&source)
         // From a source of its own, so that the worlds of older seeds stay what they are.
         var later = PlanSource(random: RandomSource(seed: seed ^ 0xED6E_5EED))
+        for fault in Fault.later where later.oneIn(4) {
+            faults.odds[fault.rawValue] = UInt16(later.logarithmic(16, 16_000))
+        }
         if later.oneIn(16) { drawBurst(&later) }
     }
 
@@ -80,7 +85,7 @@ struct WorldPlan {
     private mutating func drawFaults(_ source: inout PlanSource) {
         faults.odds[Fault.completionBeforeSubmission.rawValue] = 20_000
         if source.oneIn(8) { return }
-        for fault in Fault.allCases where source.oneIn(3) {
+        for fault in Fault.allCases where !Fault.later.contains(fault) && source.oneIn(3) {
             // From hardly ever to often.
             faults.odds[fault.rawValue] = UInt16(source.logarithmic(16, fault.isHarsh ? 1500 : 16_000))
         }

@@ -138,6 +138,8 @@ def test_one_descriptor_short_of_a_session_ends_it_with_that_reason(start_weir, 
     """Enough for the client's socket and not for the backend's: the client waits for the connect timeout."""
     weir = start_weir(backend, listener={"timeouts": {"connect": "300ms"}})
     pair = weir.pair(backend)
+    # The socket that told the service manager may not be closed yet.
+    wait_until_still(weir.descriptor_count, "its descriptors")
     soft, hard = resource.prlimit(weir.pid, resource.RLIMIT_NOFILE)
     # The limit is on numbers: just above the lowest one that is free.
     taken = weir.descriptors()
