@@ -159,10 +159,11 @@ public final class Server {
         for index in 0..<sizing.workers {
             let wake = weir_eventfd()
             guard wake >= 0 else { throw Failure("cannot open an eventfd: \(errorText(errno))") }
-            let settings = WorkerSettings(
+            var settings = WorkerSettings(
                 index: index, port: .real, seed: seed, slots: sizing.slots, buffers: sizing.buffers,
                 bufferSizeBytes: configuration.limits.bufferSizeBytes, wakeDescriptor: wake,
                 listeners: listening.perWorker[index], accessLog: logs.access, eventLog: logs.events)
+            settings.pipes = sizing.pipes
             // More workers than cores share them: pinning would only get in the scheduler's way.
             let core = sizing.workers <= cores.count ? cores[index] : nil
             let thread = WorkerThread(

@@ -125,13 +125,21 @@ extension Worker {
             closeAcceptorIfDone(index)
             return
         }
-        if completion.result < 0, let cause = PauseCause(acceptErrno: -completion.result) {
+        if completion.result < 0, let cause = PauseCause(acceptErrno: -completion.result),
+            cause != .outOfDescriptors || !makeWayForSockets()
+        {
             pause(index, cause)
         }
         if !acceptors[index].inKernel, !acceptors[index].isPaused { armAccept(index) }
         stopMultishotsNearLimit(index)
         // One of another worker: `pauseAccepting` saw to ours.
         if acceptors[index].inKernel, doSessionsWaitForSockets { cancelAccept(index) }
+    }
+
+    /// There is no descriptor: pipes that nobody uses are closed before anybody waits. True where there were
+    /// any.
+    mutating func makeWayForSockets() -> Bool {
+        mutant(.pipesBeforeSockets) ? false : pipes.makeWay(now: now)
     }
 
     /// Clients that were accepted wait for a descriptor; another client would take it.

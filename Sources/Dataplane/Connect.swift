@@ -69,6 +69,11 @@ extension Worker {
             connectNext(slot, session)
             return
         }
+        if makeWayForSockets() {
+            session.pointee.sequence = CandidateSequence()
+            connectNext(slot, session)
+            return
+        }
         // Another candidate would fail the same way, but a session that ends gives descriptors back: the
         // client waits for that, and the others wait in the kernel's queue.
         pauseAccepting()

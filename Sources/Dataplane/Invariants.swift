@@ -33,6 +33,8 @@ extension Worker {
             "every buffer is the kernel's or in one queue")
         let (openPipes, idlePipes) = pipes.counts
         expect(heldPipes + idlePipes == openPipes, "every pipe is idle or one relay's")
+        expect(idlePipes == pipes.idleCount, "idle pipes are counted")
+        expect((idlePipes > 0) <= isPipeCheckDue, "idle pipes are closed some day")
         checkAcceptors()
         checkShares()
     }

@@ -15,7 +15,11 @@ extension Worker {
 
     private static var dropReportNanoseconds: UInt64 { 1_000_000_000 }
 
+    /// A pipe that is not needed for this long, or up to twice that, is closed.
+    private static var pipeIdleNanoseconds: UInt64 { 10_000_000_000 }
+
     private var choreTimer: UInt32 { UInt32(settings.slots + acceptorCount) }
+    private var pipeTimer: UInt32 { choreTimer + 1 }
 
     /// How long the kernel may sleep.
     func timeUntilNextDeadline() -> UInt64 {
@@ -39,8 +43,11 @@ extension Worker {
                 sessionTimerFired(timer, sessions[timer])
             } else if Int(timer) < settings.slots + acceptorCount {
                 acceptorTimerFired(Int(timer) - settings.slots)
-            } else {
+            } else if timer == choreTimer {
                 reportDrops()
+            } else {
+                pipes.closeUnused()
+                schedulePipeCheck()
             }
         }
     }
@@ -78,6 +85,15 @@ extension Worker {
         setOption(descriptor, Int(IPPROTO_TCP), TCP_KEEPCNT, Self.keepAliveProbes)
         setOption(descriptor, Int(SOL_SOCKET), SO_KEEPALIVE, 1)
     }
+
+    /// Sees to it that idle pipes do not stay for ever.
+    mutating func schedulePipeCheck() {
+        if pipes.idleCount == 0 || timers.isSet(pipeTimer) || mutant(.idlePipesStay) { return }
+        timers.set(pipeTimer, deadline: now + Self.pipeIdleNanoseconds)
+    }
+
+    /// For the sweep of invariants.
+    var isPipeCheckDue: Bool { timers.isSet(pipeTimer) }
 
     /// Makes `reportDrops` run soon, and once.
     mutating func scheduleDropReport() {

@@ -29,6 +29,8 @@ public struct WorkerSettings {
     public var isAlone = false
     /// How many connections may wait in the queue of a listening socket (listen(2)).
     public var backlog = Worker.backlog
+    /// The most pipes for splicing that are open at once: two descriptors each.
+    public var pipes = Worker.mostPipes
 
     public init(
         index: Int, port: KernelPort, seed: UInt64, slots: Int, buffers: Int, bufferSizeBytes: Int,
@@ -131,9 +133,9 @@ public struct Worker: ~Copyable {
             bufferSizeBytes: settings.bufferSizeBytes)
         self.ring = ring
         sessions = Slab(capacity: settings.slots)
-        timers = TimerWheel(capacity: settings.slots + settings.listeners.count + 1, now: now)
+        timers = TimerWheel(capacity: settings.slots + settings.listeners.count + 2, now: now)
         starved = StarvedList(slots: settings.slots)
-        pipes = PipePool(port: port)
+        pipes = PipePool(port: port, limit: settings.pipes)
         accessLog = WorkerLog(settings.accessLog, index: 0)
         eventLog = WorkerLog(settings.eventLog, index: 1)
         self.snapshot = snapshot

@@ -39,6 +39,10 @@ extension World {
             }
         }
         checkQueues(perHost, waitsForDescriptor)
+        if kernel.socketsRefused > socketsRefused, worker.idlePipes > 0 {
+            fail("there is no descriptor for a socket, and idle pipes have some")
+        }
+        socketsRefused = kernel.socketsRefused
         for (place, listener) in plan.configuration.listeners.enumerated() {
             guard let limit = listener.limits.sessionsPerClient else { continue }
             for host in 0..<4 where perHost[place * 4 + host] > limit {
