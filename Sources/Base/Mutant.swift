@@ -10,7 +10,7 @@ package enum Mutant: String, CaseIterable, Sendable {
     case recordTwice, resetNotPassedOn, connectNeverTimesOut, shortSendRepeated, acceptNotRearmed
     case clientPlaceNotReleased, pipedBytesDroppedAtEnd, receivesInWrongOrder, cancelledReceiveNotResumed,
         spinsForRoom, oneBurstAtALimit, drainTurnsAway, newClientsFirst, missedCancelNotRepeated,
-        idlePipesStay, pipesBeforeSockets
+        idlePipesStay, pipesBeforeSockets, fullQueueForgotten
 
     #if MUTANTS
         /// The defect that is active in this process; set once, before any worker.

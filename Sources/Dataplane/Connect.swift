@@ -49,12 +49,27 @@ extension Worker {
         session.pointee.backendDescriptor = descriptor
         session.pointee.connectStartedAt = now
         if backend.pointee.isTCP { setOption(descriptor, Int(IPPROTO_TCP), TCP_NODELAY, 1) }
+        submitConnect(slot, session, to: backend)
+    }
+
+    private mutating func submitConnect(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, to backend: UnsafePointer<BackendPlan>
+    ) {
         let address = UnsafeRawPointer(backend) + MemoryLayout<BackendPlan>.offset(of: \.address.storage)!
         ring.connect(
-            descriptor, to: address.assumingMemoryBound(to: sockaddr_storage.self),
+            session.pointee.backendDescriptor, to: address.assumingMemoryBound(to: sockaddr_storage.self),
             length: backend.pointee.address.length, token: submitting(.connect, slot, session))
+        timers.set(slot, deadline: connectDeadline(session))
+    }
+
+    /// Of this attempt.
+    private func connectDeadline(_ session: UnsafeMutablePointer<Session>) -> UInt64 {
         let listener = snapshot.listener(Int(session.pointee.listener))
-        timers.set(slot, deadline: now + listener.pointee.connectTimeoutNanoseconds)
+        return session.pointee.connectStartedAt &+ listener.pointee.connectTimeoutNanoseconds
+    }
+
+    private func backend(of session: UnsafeMutablePointer<Session>) -> UnsafePointer<BackendPlan> {
+        snapshot.pool(Int(session.pointee.pool)).pointee.backends + Int(session.pointee.backend)
     }
 
     /// There is no socket for the backend.
@@ -102,11 +117,32 @@ extension Worker {
     mutating func connected(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ result: Int32) {
         timers.clear(slot)
         guard result == 0 else {
-            connectFailed(slot, session, -result)
+            if result == -EAGAIN, !backend(of: session).pointee.isTCP {
+                waitForQueue(slot, session)
+            } else {
+                connectFailed(slot, session, -result)
+            }
             return
         }
         session.pointee.connectedAt = now
         beginRelaying(slot, session)
+    }
+
+    /// A unix socket whose queue is full: where TCP would wait, it answers at once (connect(2), EAGAIN), and
+    /// nothing tells when there is room. The timer asks until the time is over.
+    private mutating func waitForQueue(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        if mutant(.fullQueueForgotten) { return }
+        timers.set(slot, deadline: min(now + Self.queueRetryNanoseconds, connectDeadline(session)))
+    }
+
+    private static var queueRetryNanoseconds: UInt64 { 5_000_000 }
+
+    private mutating func retryConnect(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        if now < connectDeadline(session) {
+            submitConnect(slot, session, to: backend(of: session))
+        } else {
+            connectFailed(slot, session, ETIMEDOUT)
+        }
     }
 
     private mutating func connectFailed(
@@ -121,9 +157,13 @@ extension Worker {
     }
 
     /// The timer of a connecting session: its connect took too long, and the completion of the cancel will
-    /// say so; or it waits for a descriptor and tries again.
+    /// say so; or it waits for the backend's queue or for a descriptor, and tries again.
     mutating func connectTimerFired(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         guard session.isInKernel(.connect) else {
+            if session.pointee.backendDescriptor >= 0 {
+                retryConnect(slot, session)
+                return
+            }
             endWaitForSocket(session)
             connectNext(slot, session)
             resumeAccepting()

@@ -65,10 +65,11 @@ extension Worker {
         expect(session.pointee.clientDescriptor >= 0, "a session has its client")
         switch session.pointee.state {
         case .connecting:
-            // Without a connect in the kernel it waits for a descriptor.
-            let connects = session.isInKernel(.connect)
-            expect(
-                connects == session.pointee.holdsBackend, "who connects holds a backend, and only who does")
+            // Without a connect in the kernel it waits for a descriptor, or with one for the backend's queue.
+            let hasSocket = session.pointee.backendDescriptor >= 0
+            expect(hasSocket == session.pointee.holdsBackend, "who has a socket holds its backend")
+            expect(session.isInKernel(.connect) <= hasSocket, "a connect has a socket")
+            expect(hasSocket != session.pointee.waitsForSocket, "who has no socket waits for one")
             expect(
                 timers.isSet(slot) || session.isInKernel(.cancelConnect),
                 "a connect has a deadline, or is being cancelled; a wait for a descriptor has an end")

@@ -24,9 +24,9 @@ public enum Fault: Int, CaseIterable, Sendable {
     case waitInterrupted, submitBusy
     case logShort, logAgain, logStall, logNoSpace, logBrokenPipe
     // Since the first seeds were pinned; `WorldPlan` draws their odds apart.
-    case cancelMisses
+    case cancelMisses, connectQueueFull
 
-    public static let later: [Fault] = [.cancelMisses]
+    public static let later: [Fault] = [.cancelMisses, .connectQueueFull]
 
     public var name: String { "\(self)" }
 }

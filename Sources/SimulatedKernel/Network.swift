@@ -103,12 +103,14 @@ extension SimulatedKernel {
 
     // MARK: Connecting
 
-    func beginConnect(_ number: Int32, port: UInt16) {
+    func beginConnect(_ number: Int32, port: UInt16, isUnix: Bool) {
         let operation = operations[Int(number)]
         let index = operation.object
         connections[Int(index)].place = Int32(port)
+        // A full queue makes the worker ask again.
+        if connections[Int(index)].state == .fresh { connectCount += 1 }
         connections[Int(index)].state = .connecting
-        connectCount += 1
+        if isUnix, happens(.connectQueueFull) { return finish(number, result: -EAGAIN) }
         for (fault, code) in [
             (Fault.connectRefused, ECONNREFUSED), (.connectTimedOut, ETIMEDOUT),
             (.connectReset, ECONNRESET), (.connectUnreachable, EHOSTUNREACH),
@@ -119,6 +121,7 @@ extension SimulatedKernel {
         case .accepts: answerConnect(number, errno: 0)
         case .refuses: answerConnect(number, errno: ECONNREFUSED)
         case .unreachable: answerConnect(number, errno: ENETUNREACH)
+        case .queueIsFull: finish(number, result: -EAGAIN)
         case .silent: break
         }
     }

@@ -36,6 +36,8 @@ public enum ConnectAnswer {
     case unreachable
     /// Says nothing, ever.
     case silent
+    /// A unix socket whose queue is full.
+    case queueIsFull
 }
 
 public final class SimulatedKernel {

@@ -142,6 +142,7 @@ final class World: PeerWorld {
         case .refuses: return .refuses
         case .unreachable: return .unreachable
         case .silent: return .silent
+        case .isFull: return .queueIsFull
         case .flaps: return scripts.oneIn(2) ? .refuses : .accepts
         }
     }

@@ -13,6 +13,8 @@ enum BackendManner {
     case silent
     /// Refuses one in two.
     case flaps
+    /// A unix socket whose queue stays full.
+    case isFull
 }
 
 struct WorldPlan {
@@ -55,6 +57,19 @@ struct WorldPlan {
             faults.odds[fault.rawValue] = UInt16(later.logarithmic(16, 16_000))
         }
         if later.oneIn(16) { drawBurst(&later) }
+        if later.oneIn(4) { drawUnixBackends(&later) }
+    }
+
+    private mutating func drawUnixBackends(_ source: inout PlanSource) {
+        for pool in configuration.pools.indices {
+            for place in configuration.pools[pool].backends.indices where source.oneIn(2) {
+                guard case .ipv4(_, let port) = configuration.pools[pool].backends[place].address else {
+                    continue
+                }
+                configuration.pools[pool].backends[place].address = .unix(path: "/\(port)")
+                if source.oneIn(6) { manners[Int(port) - 1000] = .isFull }
+            }
+        }
     }
 
     /// All clients at once, at listeners whose queues hold about as many as there may be sessions.
