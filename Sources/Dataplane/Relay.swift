@@ -48,6 +48,8 @@ struct Relay: BitwiseCopyable {
 }
 
 extension Worker {
+    /// So much in one receive counts as a full buffer: larger ones than this are hardly ever filled.
+    private static var fullReceiveBytes: Int { 64 * 1024 }
     /// So many full buffers in a row make a direction bulk.
     static var fullReceivesThatMakeBulk: UInt8 { 4 }
 
@@ -203,7 +205,7 @@ extension Worker {
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction, _ length: UInt32
     ) {
         let relay = session.relay(direction)
-        guard Int(length) == buffers.bufferSizeBytes else {
+        guard Int(length) >= min(buffers.bufferSizeBytes, Self.fullReceiveBytes) else {
             relay.pointee.fullReceives = 0
             return
         }

@@ -97,6 +97,18 @@ def test_bulk_that_turns_quiet_and_bulk_again_stays_byte_exact(start_weir, backe
     assert weir.wait_for_session()["reason"] == "ok"
 
 
+@pytest.mark.parametrize("buffer_size", ["16KiB", "1MiB"])
+def test_bulk_is_spliced_whatever_the_size_of_the_buffers(start_weir, backend, buffer_size):
+    weir = start_weir(backend, limits={"buffer_size": buffer_size, "buffers": 64})
+    client, server = weir.pair(backend)
+    threads = [Sender(client, 1, 64), Receiver(server)]
+    for thread in threads:
+        thread.start()
+    finish(*threads)
+    # A pipe that was used stays open for a while.
+    assert weir.pipe_end_count() >= 2
+
+
 def test_fewer_buffers_than_sessions_stall_nobody_for_good(start_weir, backend):
     """16 receive buffers, 64 sessions that want them, and clients that do not read for a while."""
     weir = start_weir(backend, limits={"buffers": 16}, listener={"relay": "copy"})
