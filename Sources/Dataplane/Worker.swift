@@ -107,6 +107,8 @@ public struct Worker: ~Copyable {
     /// Accepting may pause thousands of times a second at a limit; it is reported once a second.
     var nextPauseReportAt: UInt64 = 0
     var unreportedPauses: UInt64 = 0
+    /// The errno that ends this worker; 0 for none.
+    private var failure: Int32 = 0
 
     /// A direction with this many buffers unsent stops reading; it resumes at `queueResumes`. When more than
     /// half of all buffers are held, one is enough, so that receivers that stand still do not take from the
@@ -190,7 +192,7 @@ public struct Worker: ~Copyable {
         for index in 0..<acceptorCount { armAccept(index) }
     }
 
-    /// One turn of the loop. Answers 0, or the errno that made the ring unusable.
+    /// One turn of the loop. Answers 0, or the errno that made the ring, or the way to hear commands, unusable.
     package mutating func turn() -> Int32 {
         let result = ring.submitAndWait(timeoutNanoseconds: timeUntilNextDeadline())
         if result < 0 { return -result }
@@ -206,7 +208,7 @@ public struct Worker: ~Copyable {
         writeLogs()
         counters.pointee.add(.turns)
         counters.pointee.add(.completions, UInt64(count))
-        return 0
+        return failure
     }
 
     /// Hands over what the last turn queued: the closes of the last session and of the listeners. The
@@ -233,7 +235,7 @@ public struct Worker: ~Copyable {
         switch operation {
         case .accept: accepted(completion)
         case .cancelAccept: acceptCancelled(completion)
-        case .wake: woken()
+        case .wake: woken(completion.result)
         case .writeLog: logWritten(completion)
         case .pollLog: logReady(completion)
         // A close that fails names a descriptor that is not ours: a defect, but not one to die of.
@@ -303,7 +305,13 @@ public struct Worker: ~Copyable {
         ring.read(settings.wakeDescriptor, into: wakeBuffer.value, count: 8, token: workerToken(.wake))
     }
 
-    private mutating func woken() {
+    /// The control thread wrote to the eventfd, or the read of it failed.
+    private mutating func woken(_ result: Int32) {
+        guard result >= 0 || result == -EINTR || result == -EAGAIN else {
+            // Nobody could stop this worker any more.
+            failure = -result
+            return
+        }
         let asked = shared.pointee.command
         if asked != .run, command == .run { stopAccepting() }
         if asked == .stop, command != .stop { endAllSessions() }

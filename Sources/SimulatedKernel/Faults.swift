@@ -24,9 +24,9 @@ public enum Fault: Int, CaseIterable, Sendable {
     case waitInterrupted, submitBusy
     case logShort, logAgain, logStall, logNoSpace, logBrokenPipe
     // Since the first seeds were pinned; `WorldPlan` draws their odds apart.
-    case cancelMisses, connectQueueFull
+    case cancelMisses, connectQueueFull, wakeInterrupted
 
-    public static let later: [Fault] = [.cancelMisses, .connectQueueFull]
+    public static let later: [Fault] = [.cancelMisses, .connectQueueFull, .wakeInterrupted]
 
     public var name: String { "\(self)" }
 }
