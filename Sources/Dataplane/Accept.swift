@@ -123,6 +123,7 @@ extension Worker {
         }
         guard command == .run else {
             closeAcceptorIfDone(index)
+            if !hasAcceptInKernel { acceptingEnded() }
             return
         }
         if completion.result < 0, let cause = PauseCause(acceptErrno: -completion.result),
@@ -228,11 +229,22 @@ extension Worker {
             timers.clear(timer(ofAcceptor: index))
             if acceptors[index].inKernel { cancelAccept(index) } else { closeAcceptorIfDone(index) }
         }
+        if !hasAcceptInKernel { acceptingEnded() }
     }
 
     private func closeAcceptorIfDone(_ index: Int) {
         if acceptors[index].inKernel || acceptors[index].socket.isShared { return }
         ring.close(acceptors[index].socket.descriptor, token: workerToken(.close))
+    }
+
+    var hasAcceptInKernel: Bool {
+        for index in 0..<acceptorCount where acceptors[index].inKernel { return true }
+        return false
+    }
+
+    /// The last accept of a draining worker is back: the control thread may close the sockets that workers share.
+    private func acceptingEnded() {
+        shared.pointee.accepting.value.wrappingSubtract(1, ordering: .releasing)
     }
 
     // MARK: A new session

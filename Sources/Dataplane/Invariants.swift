@@ -155,6 +155,9 @@ extension Worker {
             }
         }
         expect(shared.pointee.sessionCount == sessions.count, "the process counts its sessions")
+        expect(
+            shared.pointee.acceptingWorkers == (command == .run || hasAcceptInKernel ? 1 : 0),
+            "a worker uses its listening sockets until its last accept is back")
         var waiting = 0
         for slot in 0..<UInt32(sessions.highWater) where sessions.isLive(slot) {
             if sessions[slot].pointee.waitsForSocket { waiting += 1 }

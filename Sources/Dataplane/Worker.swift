@@ -164,6 +164,7 @@ public struct Worker: ~Copyable {
         self.now = now
         wallClockOffset = port.wallClockNow(port.context) &- now
         wallClockReadAt = now
+        shared.pointee.accepting.value.wrappingAdd(1, ordering: .relaxed)
     }
 
     deinit {
@@ -221,8 +222,7 @@ public struct Worker: ~Copyable {
 
     package var isDone: Bool {
         guard command != .run, sessions.count == 0 else { return false }
-        for index in 0..<acceptorCount where acceptors[index].inKernel { return false }
-        return accessLog.isIdle && eventLog.isIdle
+        return !hasAcceptInKernel && accessLog.isIdle && eventLog.isIdle
     }
 
     // MARK: Dispatch
