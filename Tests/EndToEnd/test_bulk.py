@@ -98,13 +98,20 @@ def test_bulk_that_turns_quiet_and_bulk_again_stays_byte_exact(start_weir, backe
 
 
 @pytest.mark.parametrize("buffer_size", ["16KiB", "1MiB"])
-def test_bulk_is_spliced_whatever_the_size_of_the_buffers(start_weir, backend, buffer_size):
-    weir = start_weir(backend, limits={"buffer_size": buffer_size, "buffers": 64})
+def test_bulk_is_spliced_whatever_the_size_of_the_buffers(
+    start_weir, backend, short_folder, buffer_size
+):
+    """Over a unix socket, which never holds as much as 1 MiB."""
+    weir = start_weir(
+        backend, listener={"bind": f"unix:{short_folder}/front"},
+        limits={"buffer_size": buffer_size, "buffers": 64})
     client, server = weir.pair(backend)
-    threads = [Sender(client, 1, 64), Receiver(server)]
-    for thread in threads:
-        thread.start()
-    finish(*threads)
+    sender, receiver = Sender(client, 1, 128), Receiver(server, pause_at=[0])
+    sender.start()
+    receiver.start()
+    wait_until_still(lambda: sender.sent_bytes, "what the reader holds up")
+    receiver.go_on()
+    finish(sender, receiver)
     # A pipe that was used stays open for a while.
     assert weir.pipe_end_count() >= 2
 
