@@ -26,6 +26,7 @@ extension Worker {
                 if joinInput(relay) { continue }
                 if session.pointee.headStartedAt == 0 { session.pointee.headStartedAt = now }
                 setHTTPTimer(slot, session)
+                if !session.isInKernel(.receiveFromClient) { resume(slot, session, .toBackend) }
                 return
             case .refused(let refusal):
                 refuse(slot, session, refusal)
@@ -114,6 +115,12 @@ extension Worker {
             switch field.name {
             case .userAgent: part = .userAgent
             case .traceparent: part = .traceparent
+            case .upgrade:
+                // HTTP/2 in a tunnel would carry requests past every route and rule.
+                if FieldValue.hasToken("h2c", in: octets, field.valueRange) {
+                    exchange.pointee.wantsUpgrade = false
+                }
+                continue
             case .accept:
                 exchange.pointee.prefersJSON = FieldValue.prefersJSON(in: octets, field.valueRange)
                 continue

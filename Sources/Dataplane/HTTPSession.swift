@@ -88,6 +88,7 @@ extension Worker {
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
     ) {
         if direction == .toClient, session.pointee.connection == BackendConnection.none { return }
+        if session.relay(direction).pointee.phase != .copying { return }
         keepReceiving(slot, session, direction)
     }
 
@@ -199,8 +200,7 @@ extension Worker {
                 passOnEnd(slot, session, .toClient)
                 return
             }
-            if session.pointee.state == .relaying || session.pointee.exchange != Exchange.none,
-                exchange(session).pointee.response.phase == .done
+            if session.pointee.exchange != Exchange.none, exchange(session).pointee.response.phase == .done
             {
                 finishExchange(slot, session)
                 return
