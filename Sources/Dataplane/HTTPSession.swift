@@ -208,7 +208,12 @@ extension Worker {
         } else {
             requestSent(slot, session)
         }
-        if session.pointee.state == .relaying { resume(slot, session, direction) }
+        // The backend may have said all and be gone.
+        if session.pointee.state == .relaying,
+            direction == .toBackend || session.pointee.connection != BackendConnection.none
+        {
+            resume(slot, session, direction)
+        }
     }
 
     // MARK: The end of an exchange

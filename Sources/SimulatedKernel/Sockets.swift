@@ -50,6 +50,7 @@ extension SimulatedKernel {
                 return finish(number, result: -ENOBUFS)
             }
             var count = min(connection.pointee.toUs.unread, UInt64(buffer.lengthBytes))
+            if operation.pointee.length > 0 { count = min(count, UInt64(operation.pointee.length)) }
             if happens(.shortReceive) { count = 1 + draw(upTo: count - 1) }
             fillReceived(
                 UnsafeMutableRawPointer(bitPattern: UInt(buffer.address))!, count: Int(count), of: index,
