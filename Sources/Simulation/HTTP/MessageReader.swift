@@ -58,6 +58,9 @@ struct MessageReader {
     /// True between two messages.
     var isBetween: Bool { if case .head = state { true } else { false } }
 
+    /// In a body that the end of the stream ends.
+    var isUntilClose: Bool { if case .untilClose = state { true } else { false } }
+
     /// To be called after each head.
     mutating func begin(_ framing: MessageFraming) {
         switch framing {
