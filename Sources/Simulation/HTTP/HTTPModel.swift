@@ -88,9 +88,11 @@ extension World {
             checkFlow(client, one, other, movedAt, ledger)
         }
         // A body may have no byte for its own time, a response's head takes no longer than its own.
-        let most = max(
+        var most = max(
             times.idleNanoseconds,
             max(times.http.requestBodyIdleNanoseconds, times.http.responseHeadNanoseconds))
+        // A broken response has its time to be delivered, once more.
+        if view.backendDescriptor < 0 { most += min(times.idleNanoseconds, 30_000_000_000) }
         // The other side of one that is gone gets time from there on.
         movedAt = max(movedAt, one.resetReachedUsAt)
         if kernel.now > movedAt + most + Self.patienceOfModel {
