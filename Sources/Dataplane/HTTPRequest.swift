@@ -24,6 +24,10 @@ extension Worker {
             switch session.pointee.headScan.advance(octets, count: count, limits: http.limits) {
             case .incomplete:
                 if joinInput(relay) { continue }
+                if session.pointee.hasClientEnded {
+                    endedInHead(slot, session)
+                    return
+                }
                 if session.pointee.headStartedAt == 0 { session.pointee.headStartedAt = now }
                 setHTTPTimer(slot, session)
                 if !session.isInKernel(.receiveFromClient) { resume(slot, session, .toBackend) }
@@ -215,6 +219,11 @@ extension Worker {
         dropEmptyInput(relay)
         guard passRequestBody(slot, session, exchange, behind: buffer) else {
             buffers.giveBack(buffer)
+            return
+        }
+        if exchange.pointee.request.phase == .body, session.pointee.hasClientEnded {
+            buffers.giveBack(buffer)
+            finish(slot, session, .clientClosed)
             return
         }
         if exchange.pointee.request.phase == .done, exchange.pointee.method.isIdempotent {

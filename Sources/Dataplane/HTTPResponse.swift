@@ -166,7 +166,7 @@ extension Worker {
         case .none, .length: break
         }
         // The rest of an upload that was answered early is not waited for.
-        if exchange.pointee.request.phase != .done || command != .run || session.pointee.hasClientEnded {
+        if exchange.pointee.request.phase != .done || command != .run || asksNoMore(session) {
             exchange.pointee.isPersistent = false
         }
     }

@@ -46,6 +46,11 @@ extension Worker {
         }
     }
 
+    /// The client has ended, and all that it asked before has begun.
+    func asksNoMore(_ session: UnsafeMutablePointer<Session>) -> Bool {
+        session.pointee.hasClientEnded && session.pointee.toBackend.input.isEmpty
+    }
+
     /// Weir drains: a client that has asked nothing is not waited for.
     mutating func endAwaiting() {
         for slot in 0..<UInt32(sessions.highWater) where sessions.isLive(slot) {
@@ -155,8 +160,7 @@ extension Worker {
             if session.pointee.toBackend.input.isEmpty {
                 finish(slot, session, .ok)
             } else {
-                beginRefused(slot, session, reason: .clientClosed)
-                finish(slot, session, .clientClosed)
+                endedInHead(slot, session)
             }
         case .connecting, .relaying:
             // Half-closed after a whole request: it gets its answer.
@@ -164,6 +168,12 @@ extension Worker {
         case .lingering: finish(slot, session, .ok)
         case .closing: break
         }
+    }
+
+    /// A request's head will not come whole.
+    mutating func endedInHead(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        beginRefused(slot, session, reason: .clientClosed)
+        finish(slot, session, .clientClosed)
     }
 
     /// A read or a write of one side failed, or a watch says that it is in error.

@@ -2,6 +2,7 @@
 // is read here as it is written, and held against the one that came in. Peers ask it where messages end.
 
 import Base
+import Glibc
 import SimulatedKernel
 
 struct RequestFacts {
@@ -99,6 +100,7 @@ final class HTTPLedger {
             let start = octets.count
             octets += request.octets(pattern)
             ends.append(octets.count)
+            if kernel.traceRing != nil, getenv("SIMDEBUG") != nil { print(connection, request, start, octets.count) }
             requests.append(
                 RequestFacts(
                     plan: request, client: connection, place: place, start: start,

@@ -67,6 +67,8 @@ struct HTTPSource {
             plan.framing = plan.isOld || oneIn(2) ? .length(plan.bodyBytes) : .chunked
             // One-byte chunks of a large body are all framing.
             if plan.bodyBytes > 4096 { plan.chunkBytes = max(plan.chunkBytes, 600) }
+            // Weir bears 4 KiB of extensions in a body.
+            if plan.bodyBytes / plan.chunkBytes > 200 { plan.hasExtensions = false }
         }
         plan.closes = oneIn(10)
         guard !isStrict, oneIn(14) else { return plan }
