@@ -272,6 +272,10 @@ extension Worker {
             return
         }
         guard passRequestBody(slot, session, exchange, behind: BufferRing.none) else { return }
+        if exchange.pointee.request.phase == .body, session.pointee.hasClientEnded {
+            finishReset(slot, session, .clientClosed)
+            return
+        }
         if exchange.pointee.request.phase == .done, relay.pointee.queue.isEmpty {
             requestSent(slot, session)
         } else {

@@ -162,11 +162,12 @@ extension Worker {
             } else {
                 endedInHead(slot, session)
             }
-        case .connecting, .relaying:
-            // Half-closed after a whole request: it gets its answer.
-            if exchange(session).pointee.request.phase != .done { finishReset(slot, session, .clientClosed) }
+        case .relaying:
+            // Half-closed after a whole request, or one that is not read on: it gets its answer.
+            if exchange(session).pointee.request.phase == .body { finishReset(slot, session, .clientClosed) }
         case .lingering: finish(slot, session, .ok)
-        case .closing: break
+        // What came of the body is looked at when the backend is there.
+        case .connecting, .closing: break
         }
     }
 
