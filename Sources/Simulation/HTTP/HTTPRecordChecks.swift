@@ -45,7 +45,12 @@ extension World {
             return number
         }
         let tap = ledger.taps[Int(client)]
-        return tap.requests.first { ledger.requests[Int($0)].records == 0 }
+        if let last = tap.requests.prefix(tap.ends.count).last, ledger.requests[Int(last)].records == 0,
+            record.number("status") == UInt64(ledger.requests[Int(last)].status)
+        {
+            return last
+        }
+        return tap.requests.dropFirst(tap.ends.count).first
     }
 
     /// Why a record cannot be true; nil where it can.
@@ -53,7 +58,7 @@ extension World {
         _ record: LogRecord, _ reason: Reason, _ status: Int, _ facts: RequestFacts, _ one: Connection,
         _ ledger: HTTPLedger
     ) -> String? {
-        if reason == .ok || reason == .badRequest || reason == .noBackend {
+        if reason == .ok {
             // Where the end of the connection ends the answer, that comes after the record.
             let endsLater = ledger.taps[Int(facts.client)].reader.isUntilClose
             if !facts.isAnswered, !endsLater { return "the client was not sent all of the answer" }
