@@ -297,7 +297,10 @@ extension Worker {
         case .refused(let refusal):
             exchange.pointee.refusal = refusal.rawValue + 1
             fail(slot, session, refusal.status, .badRequest)
-        case .noBuffer: fail(slot, session, 503, .overloaded)
+        case .noBuffer:
+            // Counted, but not taken: nobody may read it as the next request.
+            exchange.pointee.request.phase = .dropped
+            fail(slot, session, 503, .overloaded)
         }
         return false
     }

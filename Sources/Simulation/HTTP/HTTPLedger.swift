@@ -100,7 +100,7 @@ final class HTTPLedger {
             let start = octets.count
             octets += request.octets(pattern)
             ends.append(octets.count)
-            if kernel.traceRing != nil, getenv("SIMDEBUG") != nil { print(connection, request, start, octets.count) }
+            if kernel.traceRing != nil, getenv("SIMDEBUG") != nil { print(connection, request, start, octets.count); fflush(nil) }
             requests.append(
                 RequestFacts(
                     plan: request, client: connection, place: place, start: start,
