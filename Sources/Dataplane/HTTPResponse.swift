@@ -314,6 +314,8 @@ extension Worker {
     private mutating func replay(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
     ) {
+        // Where its send failed it is still queued; it is kept, so that this does not give it back.
+        buffers.drop(&session.pointee.toBackend.queue)
         dropConnection(slot, session)
         let segment = buffers.segment(exchange.pointee.replay)
         segment.pointee.offset = 0
