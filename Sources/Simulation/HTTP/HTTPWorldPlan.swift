@@ -9,7 +9,7 @@ extension WorldPlan {
         faults.carriesBytes = true
         isStrict = source.oneIn(3)
         bufferSizeBytes = Int(source.logarithmic(isStrict ? 2048 : 512, 16 * 1024))
-        buffers = Int(300 + source.below(300))
+        buffers = Int(1200 + source.below(1200))
         if !isStrict, source.oneIn(3) { buffers = Int(2 + source.below(60)) }
         configuration.limits.headerSizeBytes = bufferSizeBytes
         clients = Int(3 + source.below(16))
@@ -62,7 +62,7 @@ extension WorldPlan {
     }
 
     /// A receive or an answer may find no buffer.
-    var mayLackBuffers: Bool { buffers < 300 }
+    var mayLackBuffers: Bool { buffers < 1200 }
 
     /// A request may find no backend that takes it.
     var mayLackBackends: Bool {
