@@ -198,6 +198,8 @@ extension Worker {
                 exchange.pointee.request.phase == .done && session.pointee.toBackend.queue.isEmpty
                 && relay.pointee.input.isEmpty && exchange.pointee.isBackendPersistent
             buffers.drop(&relay.pointee.input)
+            // The rest may have come while it was going over to splice.
+            relay.pointee.phase = .copying
             releaseCandidate(session)
             if isClean {
                 parkConnection(slot, session)
