@@ -61,6 +61,7 @@ extension Worker {
         exchange.pointee.method = head.method
         exchange.pointee.minorVersion = head.minorVersion
         exchange.pointee.isPersistent = head.isPersistent
+        exchange.pointee.mayBeFollowed = head.isPersistent
         exchange.pointee.wantsUpgrade = head.wantsUpgrade
         exchange.pointee.acceptsTrailers = head.acceptsTrailers
         exchange.pointee.bytesIn = UInt64(length)

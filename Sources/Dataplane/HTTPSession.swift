@@ -234,11 +234,12 @@ extension Worker {
         let exchange = exchange(session)
         let isBroken = exchange.pointee.request.phase != .done
         let goesOn = exchange.pointee.isPersistent && !isBroken
+        let mayBeSending = isBroken || exchange.pointee.mayBeFollowed
         endExchange(slot, session, exchange.pointee.reason)
         if goesOn {
             session.pointee.headStartedAt = session.pointee.toBackend.input.isEmpty ? 0 : now
             awaitRequest(slot, session)
-        } else if isBroken || !session.pointee.toBackend.input.isEmpty {
+        } else if mayBeSending || !session.pointee.toBackend.input.isEmpty {
             linger(slot, session)
         } else {
             finish(slot, session, .ok)
