@@ -232,7 +232,10 @@ extension Worker {
             finish(slot, session, .clientClosed)
             return
         }
-        if exchange.pointee.request.phase == .done, exchange.pointee.method.isIdempotent {
+        // All of it must lie in this one buffer to be sent again.
+        if exchange.pointee.request.phase == .done, relay.pointee.queue.isEmpty,
+            exchange.pointee.method.isIdempotent
+        {
             exchange.pointee.replay = buffer
             exchange.pointee.replayBytes = buffers.segment(buffer).pointee.length
             buffers.segment(buffer).pointee.isKept = true
