@@ -9,7 +9,7 @@ struct HTTPFacts {
     /// The state that it was in at the end of the last turn, and since when.
     var state = SessionView.State.awaiting
     var stateSince: UInt64 = 0
-    /// Answers that were complete then, and requests that had begun: with the state they name a moment of its life.
+    /// The answers that were complete then, and the backend: with the state they name a stage of its life.
     var moment = 0
     /// Since when a head is coming; 0 where none is.
     var headSince: UInt64 = 0
@@ -22,7 +22,8 @@ extension World {
         while httpFacts.count <= Int(client) { httpFacts.append(HTTPFacts()) }
         ledger.prepare(client)
         let tap = ledger.taps[Int(client)]
-        let moment = tap.ends.count
+        // A backend that is given up begins another stage, with times of its own.
+        let moment = tap.ends.count &* 100_000 &+ Int(view.backendDescriptor)
         if httpFacts[Int(client)].state != view.state || httpFacts[Int(client)].moment != moment
             || httpFacts[Int(client)].stateSince == 0
         {
