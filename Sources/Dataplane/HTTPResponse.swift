@@ -368,6 +368,7 @@ extension Worker {
         if relay.pointee.queue.isEmpty, relay.pointee.pipedBytes == 0 {
             passOnEnd(slot, session, .toClient)
         } else {
+            startSending(slot, session, .toClient)
             setHTTPTimer(slot, session)
         }
     }
