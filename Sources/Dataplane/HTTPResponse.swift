@@ -60,7 +60,7 @@ extension Worker {
             do throws(Refusal) {
                 let head = try ResponseHead.parse(
                     octets, count: count, length: length, limits: http.limits, into: http.fields,
-                    method: exchange.pointee.method, wantsUpgrade: exchange.pointee.wantsUpgrade)
+                    method: mutant(.headGetsBody) ? .get : exchange.pointee.method, wantsUpgrade: exchange.pointee.wantsUpgrade)
                 return beginResponse(slot, session, exchange, octets, head)
             } catch {
                 badResponse(slot, session, exchange, error)
@@ -195,11 +195,14 @@ extension Worker {
         let relay = session.relay(.toClient)
         if session.pointee.connection != BackendConnection.none {
             let isClean =
-                exchange.pointee.request.phase == .done && session.pointee.toBackend.queue.isEmpty
-                && relay.pointee.input.isEmpty && exchange.pointee.isBackendPersistent
+                (exchange.pointee.request.phase == .done || mutant(.parkedBeforeSent))
+                && session.pointee.toBackend.queue.isEmpty
+                && (relay.pointee.input.isEmpty || mutant(.parkedWithBytes))
+                && exchange.pointee.isBackendPersistent
             buffers.drop(&relay.pointee.input)
-            // The rest may have come while it was going over to splice.
+            // The rest of a body may have come while it was going over to splice.
             relay.pointee.phase = .copying
+            if exchange.pointee.request.phase == .done { session.pointee.toBackend.phase = .copying }
             releaseCandidate(session)
             if isClean {
                 parkConnection(slot, session)
@@ -274,7 +277,8 @@ extension Worker {
         guard session.pointee.exchange != Exchange.none else { return }
         let exchange = exchange(session)
         let relay = session.relay(.toClient)
-        guard exchange.pointee.response.phase == .body, exchange.pointee.response.framing == .untilClose
+        guard exchange.pointee.response.phase == .body,
+            exchange.pointee.response.framing == .untilClose || mutant(.brokenEndLooksWhole)
         else {
             backendFailed(slot, session, .backendClosed)
             return
