@@ -2,14 +2,12 @@
 // client was sent and a reason that can be true.
 
 import Dataplane
-import Glibc
 import SimulatedKernel
 import Telemetry
 
 extension World {
     func check(http record: LogRecord, _ reason: Reason, _ ledger: HTTPLedger) {
         ledger.loggedRequests += 1
-        if kernel.traceRing != nil, let text = getenv("SIMDEBUG") { _ = text; print(record.text); fflush(nil) }
         guard let port = record.port("client"), port < UInt64(kernel.connectionCount) else {
             unknownRecords += 1
             return
