@@ -188,10 +188,8 @@ extension Worker {
         return hash.hash(view, client: (client.high, client.low))
     }
 
-    func consumeHead(_ session: UnsafeMutablePointer<Session>, _ head: RequestHead) {
-        let segment = buffers.segment(session.pointee.toBackend.input.head)
-        segment.pointee.offset += head.length
-        segment.pointee.length -= head.length
+    mutating func consumeHead(_ session: UnsafeMutablePointer<Session>, _ head: RequestHead) {
+        consumeInput(session.relay(.toBackend), Int(head.length))
     }
 
     // MARK: To the backend
@@ -217,7 +215,6 @@ extension Worker {
         let relay = session.relay(.toBackend)
         buffers.segment(buffer).pointee.length = UInt32(writer.count)
         // What came of the body goes out with the head, if it fits.
-        dropEmptyInput(relay)
         guard passRequestBody(slot, session, exchange, behind: buffer) else {
             buffers.giveBack(buffer)
             return

@@ -230,7 +230,8 @@ extension Worker {
     ) {
         session.pointee.isHTTP = false
         exchange.pointee.isUpgraded = true
-        exchange.pointee.bytesInBefore = session.pointee.toBackend.received - heldBytes(session.relay(.toBackend))
+        exchange.pointee.bytesInBefore =
+            session.pointee.toBackend.received - heldBytes(session.relay(.toBackend))
         for direction in Direction.allCases {
             let relay = session.relay(direction)
             relay.pointee.phase = .copying
