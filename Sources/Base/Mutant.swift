@@ -9,7 +9,8 @@ package enum Mutant: String, CaseIterable, Sendable {
     case bytesOffByOne, missedIdleTimer, backendNotReleased, queueDroppedAtEnd, pipeNotReturned
     case recordTwice, resetNotPassedOn, connectNeverTimesOut, shortSendRepeated, acceptNotRearmed
     case clientPlaceNotReleased, pipedBytesDroppedAtEnd, receivesInWrongOrder, cancelledReceiveNotResumed,
-        spinsForRoom, lastWordsDropped, resetOvertakes
+        spinsForRoom, oneBurstAtALimit, drainTurnsAway, newClientsFirst, missedCancelNotRepeated,
+        idlePipesStay, pipesBeforeSockets, fullQueueForgotten, lastWordsDropped, resetOvertakes
 
     #if MUTANTS
         /// The defect that is active in this process; set once, before any worker.

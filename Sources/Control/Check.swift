@@ -23,11 +23,16 @@ public enum Check {
                 "# warning: limits.sessions is \(configuration.limits.sessions), but this process may open "
                     + "\(sizing.descriptorLimit) descriptors; raise LimitNOFILE (ulimit -n)")
         }
+        let pipes = sizing.workers * sizing.pipes
+        lines.append(
+            "# descriptors: \(sizing.descriptorLimit) allowed; at most \(2 * sizing.sessions) for sessions, "
+                + "\(2 * pipes) for pipes that splice bulk, \(sizing.ownDescriptors) for the rest")
         lines.append(
             "# memory: at most \(mebibytes(most)) "
                 + "(\(mebibytes(sizing.workers * memory.buffersBytes)) receive buffers, "
                 + "\(memory.sessionBytes) bytes a session, \(mebibytes(sizing.workers * memory.fixedBytes)) "
-                + "rings and logs); only what was used is resident")
+                + "rings and logs); only what was used is resident. "
+                + "The kernel holds up to \(mebibytes(pipes * Worker.pipeBytes)) more in full pipes")
         return lines.joined(separator: "\n") + "\n"
     }
 

@@ -24,16 +24,34 @@ struct Listening {
         var listening = Listening(
             perWorker: Array(repeating: [], count: workers),
             addresses: Array(repeating: [], count: configuration.listeners.count))
+        do throws(Failure) {
+            try listening.bindAll(configuration, inherited)
+        } catch {
+            listening.removeUnixSockets()
+            throw error
+        }
+        return listening
+    }
+
+    /// Removes the unix sockets that were made.
+    mutating func removeUnixSockets() {
+        unixPaths.forEach { unlink($0) }
+        unixPaths = []
+    }
+
+    private mutating func bindAll(
+        _ configuration: Configuration, _ inherited: [InheritedSocket]
+    ) throws(Failure) {
         var inherited = inherited
         for (index, listener) in configuration.listeners.enumerated() {
             for address in listener.bind {
                 if let position = inherited.firstIndex(where: { $0.address == address }) {
                     let socket = inherited.remove(at: position)
-                    listening.addresses[index].append(address)
-                    listening.share(socket.descriptor, listener: index, port: address.port)
+                    addresses[index].append(address)
+                    share(socket.descriptor, listener: index, port: address.port)
                     continue
                 }
-                try listening.bind(address, listener: index, name: listener.name)
+                try bind(address, listener: index, name: listener.name)
             }
         }
         if let unused = inherited.first {
@@ -41,7 +59,6 @@ struct Listening {
                 "systemd hands over a socket on \(unused.address) that no listener binds; "
                     + "add it to a listener or take it out of the .socket unit")
         }
-        return listening
     }
 
     private mutating func bind(_ address: Address, listener: Int, name: String) throws(Failure) {
@@ -112,6 +129,7 @@ struct Listening {
         guard Glibc.listen(descriptor, Int32(Worker.backlog)) == 0 else {
             let code = errno
             close(descriptor)
+            if case .unix(let path) = address { unlink(path) }
             throw bindFailure(code, address, listener)
         }
         return descriptor

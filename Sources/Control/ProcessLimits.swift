@@ -2,6 +2,7 @@
 
 import CLinux
 import Configuration
+import Dataplane
 import Glibc
 
 enum Granted {
@@ -44,12 +45,20 @@ struct Sizing {
     /// True where descriptors allow fewer sessions than configured.
     let isShortOfDescriptors: Bool
     let descriptorLimit: Int
+    /// Descriptors that are neither a session's nor a pipe's.
+    let ownDescriptors: Int
     /// Of each worker.
     let slots: Int
     let buffers: Int
+    let pipes: Int
 
-    /// Descriptors that are no session's: logs, listeners, rings, pipes of directions that splice.
-    private static let reservedDescriptors = 256
+    /// Standard streams, logs, signals, and some for what libraries open.
+    private static let descriptorsOfProcess = 24
+    /// The ring (the emulated one has two), and the eventfd that wakes it.
+    private static let descriptorsOfWorker = 3
+    /// However few descriptors there are.
+    private static let leastSessions = 16
+    private static let leastPipes = 2
     /// Buffers of a worker where the configuration leaves it to us: one for each direction of each session, so
     /// that no receiver that stands still can stop another; the most that the kernel takes is 32,768. Few of
     /// them circulate until more are needed.
@@ -62,10 +71,14 @@ struct Sizing {
             case .count(let count): count
             }
         descriptorLimit = Granted.raiseDescriptorLimit()
-        // A session is two sockets.
-        let affordable = max((descriptorLimit - Self.reservedDescriptors) / 2, 16)
+        let binds = configuration.listeners.reduce(0) { $0 + $1.bind.count }
+        ownDescriptors = Self.descriptorsOfProcess + workers * (Self.descriptorsOfWorker + binds)
+        let left = max(descriptorLimit - ownDescriptors, 0)
+        // A session is two sockets. However many are asked for, an eighth of the descriptors is for pipes.
+        let affordable = max((left - left / 8) / 2, Self.leastSessions)
         isShortOfDescriptors = affordable < configuration.limits.sessions
         sessions = min(configuration.limits.sessions, affordable)
+        pipes = min(max((left - 2 * sessions) / 2 / workers, Self.leastPipes), Worker.mostPipes)
         // Any worker may get all sessions; a burst of accepts may overshoot by the queue.
         slots = sessions + backlog
         buffers = configuration.limits.buffers ?? Self.automaticBuffers(sessions: sessions)

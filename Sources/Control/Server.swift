@@ -59,7 +59,12 @@ public final class Server {
         shared = .allocate(capacity: 1)
         shared.initialize(to: SharedState(snapshot: snapshot))
         report(configuration, engine, sizing, configuredSessions: configuredSessions)
-        try startWorkers(configuration, snapshot, engine, sizing)
+        do throws(Failure) {
+            try startWorkers(configuration, snapshot, engine, sizing)
+        } catch {
+            listening.removeUnixSockets()
+            throw error
+        }
         Systemd.notify("READY=1\nSTATUS=serving")
     }
 
@@ -68,14 +73,14 @@ public final class Server {
         while true {
             if let failed = threads.first(where: { $0.currentState == .failed }) {
                 events.write(.error, "worker_failed") { $0.text("cause", failed.failure) }
-                removeUnixSockets()
+                listening.removeUnixSockets()
                 return 1
             }
             if threads.allSatisfy({ $0.currentState == .ended }) || monotonicSeconds() >= leaveAt { break }
             waitForSomething()
         }
         summarise()
-        removeUnixSockets()
+        listening.removeUnixSockets()
         return 0
     }
 
@@ -159,10 +164,11 @@ public final class Server {
         for index in 0..<sizing.workers {
             let wake = weir_eventfd()
             guard wake >= 0 else { throw Failure("cannot open an eventfd: \(errorText(errno))") }
-            let settings = WorkerSettings(
+            var settings = WorkerSettings(
                 index: index, port: .real, seed: seed, slots: sizing.slots, buffers: sizing.buffers,
                 bufferSizeBytes: configuration.limits.bufferSizeBytes, wakeDescriptor: wake,
                 listeners: listening.perWorker[index], accessLog: logs.access, eventLog: logs.events)
+            settings.pipes = sizing.pipes
             // More workers than cores share them: pinning would only get in the scheduler's way.
             let core = sizing.workers <= cores.count ? cores[index] : nil
             let thread = WorkerThread(
@@ -228,15 +234,16 @@ public final class Server {
         reportDrain(secondsLeft: Double(options.drainTimeoutSeconds))
         Systemd.notify("STOPPING=1\nSTATUS=draining")
         ask(.drain)
-        // Nobody accepts on these any more. The paths go first: a successor may bind them from here on, and
-        // what is there when this process ends is the successor's.
-        removeUnixSockets()
-        listening.shared.forEach { close($0) }
+        // A successor may bind the paths from here on, and what is there when this process ends is the
+        // successor's. The sockets are closed when the last worker has let go of them.
+        listening.removeUnixSockets()
     }
 
-    private func removeUnixSockets() {
-        listening.unixPaths.forEach { unlink($0) }
-        listening.unixPaths = []
+    /// No worker accepts any more: whoever connects to a shared socket is refused from here on. A worker that
+    /// still has it in its ring, or in its epoll set, would take another socket of the same number for it.
+    private func closeSharedSockets() {
+        listening.shared.forEach { close($0) }
+        listening.shared = []
     }
 
     private func stop(_ why: StaticString) {
@@ -261,6 +268,7 @@ public final class Server {
         guard shared.pointee.command != .run else { return }
         let now = monotonicSeconds()
         if now >= stopAt { stop("the drain timeout") }
+        if shared.pointee.acceptingWorkers == 0 { closeSharedSockets() }
         if shared.pointee.sessionCount == 0 { leaveAt = min(leaveAt, now + Self.patienceSeconds) }
         if now >= reportAt, shared.pointee.command == .drain {
             reportAt = now + Self.reportSeconds

@@ -11,6 +11,9 @@ struct InheritedSocket {
     let descriptor: Int32
     let address: Address
 
+    /// More than any set of listeners needs.
+    private static let limit: Int32 = 1024
+
     /// What systemd hands over, if it does; the variables are removed, so that nothing started by Weir
     /// takes them for its own.
     static func takeAll() throws(Failure) -> [InheritedSocket] {
@@ -20,8 +23,13 @@ struct InheritedSocket {
             unsetenv("LISTEN_FDNAMES")
         }
         guard let pid = environmentVariable("LISTEN_PID"), pid == String(getpid()),
-            let text = environmentVariable("LISTEN_FDS"), let count = Int32(text), count > 0, count <= 1024
+            let text = environmentVariable("LISTEN_FDS")
         else { return [] }
+        guard let count = Int32(text), (0...limit).contains(count) else {
+            throw Failure(
+                "LISTEN_FDS is `\(text)`: systemd may hand over at most \(limit) sockets; "
+                    + "take some out of the .socket units")
+        }
         var sockets: [InheritedSocket] = []
         for descriptor in 3..<3 + count {
             _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)

@@ -77,7 +77,7 @@ final class WorkerThread: @unchecked Sendable {
             if code == 0 {
                 report(.ended)
             } else {
-                failure = "the ring stopped working: \(errorText(code))"
+                failure = "the ring or the eventfd stopped working: \(errorText(code))"
                 report(.failed)
             }
             withExtendedLifetime(kernel) {}

@@ -13,6 +13,8 @@ struct Acceptor {
     let socket: ListeningSocket
     /// True exactly while an accept is in the kernel.
     var inKernel = false
+    /// True exactly while that accept is a multishot one; `SharedState.multishotAccepts` counts it.
+    var isMultishot = false
     /// True exactly while a cancel of it was asked for and it has not ended yet.
     var isCancelling = false
     var isPaused = false
@@ -55,9 +57,14 @@ enum PauseCause: UInt8 {
 }
 
 extension Worker {
-    /// The queue of connections that the kernel accepted for us (listen(2)'s backlog). Also how near to a
-    /// limit accepting goes one by one: a multishot accept may empty the whole queue at once.
+    /// The queue of connections that the kernel accepted for us (listen(2)'s backlog).
     public static var backlog: Int { 1024 }
+
+    /// What so many multishot accepts may hand over before they can be stopped: a queue each, of which Linux
+    /// lets one more in than listen(2) was told.
+    private func acceptedAtOnce(by count: Int) -> Int {
+        (settings.backlog + 1) * (mutant(.oneBurstAtALimit) ? min(count, 1) : count)
+    }
 
     func timer(ofAcceptor index: Int) -> UInt32 { UInt32(settings.slots + index) }
 
@@ -66,6 +73,10 @@ extension Worker {
         guard !acceptors[index].inKernel else {
             // Its cancel is still on its way; its last completion arms it anew.
             acceptors[index].isPaused = false
+            return
+        }
+        if doSessionsWaitForSockets {
+            pause(index, .outOfDescriptors)
             return
         }
         let room = roomForSessions(acceptors[index].socket.listener)
@@ -77,11 +88,21 @@ extension Worker {
         acceptors[index].inKernel = true
         let token = workerToken(.accept, slot: index)
         let descriptor = acceptors[index].socket.descriptor
-        if room > Self.backlog {
+        if claimMultishot(room) {
+            acceptors[index].isMultishot = true
             ring.acceptMultishot(descriptor, token: token)
         } else {
             ring.acceptOne(descriptor, token: token)
         }
+    }
+
+    /// True where there is room for all that the multishot accepts of all workers may hand over at once, this
+    /// one included, which is counted then.
+    private func claimMultishot(_ room: Int) -> Bool {
+        let count = shared.pointee.multishotAccepts.value.wrappingAdd(1, ordering: .relaxed).newValue
+        if room >= acceptedAtOnce(by: count) { return true }
+        shared.pointee.multishotAccepts.value.wrappingSubtract(1, ordering: .relaxed)
+        return false
     }
 
     /// How many more sessions the limits of the process, the listener and the slab allow.
@@ -96,27 +117,56 @@ extension Worker {
     mutating func accepted(_ completion: Completion) {
         let index = Int(completion.token.slot)
         precondition(index < acceptorCount)
-        if !completion.hasMore {
-            acceptors[index].inKernel = false
-            acceptors[index].isCancelling = false
-        }
+        if !completion.hasMore { acceptEnded(index) }
         if completion.result >= 0 {
             beginSession(
                 completion.result, listener: acceptors[index].socket.listener,
                 port: acceptors[index].socket.port)
-        } else if let cause = PauseCause(acceptErrno: -completion.result) {
-            pause(index, cause)
         }
         guard command == .run else {
             closeAcceptorIfDone(index)
+            if !hasAcceptInKernel { acceptingEnded() }
             return
         }
-        if !acceptors[index].inKernel, !acceptors[index].isPaused {
-            armAccept(index)
-        } else if acceptors[index].inKernel, completion.hasMore,
-            roomForSessions(acceptors[index].socket.listener) <= Self.backlog
+        if completion.result < 0, let cause = PauseCause(acceptErrno: -completion.result),
+            cause != .outOfDescriptors || !makeWayForSockets()
         {
-            cancelAccept(index)
+            pause(index, cause)
+        }
+        if !acceptors[index].inKernel, !acceptors[index].isPaused { armAccept(index) }
+        stopMultishotsNearLimit(index)
+        // One of another worker: `pauseAccepting` saw to ours.
+        if acceptors[index].inKernel, doSessionsWaitForSockets { cancelAccept(index) }
+    }
+
+    /// There is no descriptor: pipes that nobody uses are closed before anybody waits. True where there were
+    /// any.
+    mutating func makeWayForSockets() -> Bool {
+        mutant(.pipesBeforeSockets) ? false : pipes.makeWay(now: now)
+    }
+
+    /// Clients that were accepted wait for a descriptor; another client would take it.
+    private var doSessionsWaitForSockets: Bool {
+        shared.pointee.waitForSocket.value.load(ordering: .relaxed) > 0 && !mutant(.newClientsFirst)
+    }
+
+    private func acceptEnded(_ index: Int) {
+        acceptors[index].inKernel = false
+        acceptors[index].isCancelling = false
+        guard acceptors[index].isMultishot else { return }
+        acceptors[index].isMultishot = false
+        shared.pointee.multishotAccepts.value.wrappingSubtract(1, ordering: .relaxed)
+    }
+
+    /// A connection came in by `index`. Where there is no more room for what all multishot accepts may hand
+    /// over at once, they end, and accepting goes on one by one. The workers see to their own.
+    private mutating func stopMultishotsNearLimit(_ index: Int) {
+        let count = shared.pointee.multishotAccepts.value.load(ordering: .relaxed)
+        let distance = acceptedAtOnce(by: count)
+        guard roomForSessions(acceptors[index].socket.listener) < distance else { return }
+        // A limit of the listener concerns its own sockets, a limit of the process all of them.
+        for other in 0..<acceptorCount where acceptors[other].isMultishot {
+            if roomForSessions(acceptors[other].socket.listener) < distance { cancelAccept(other) }
         }
     }
 
@@ -130,12 +180,12 @@ extension Worker {
         timers.set(timer(ofAcceptor: index), deadline: now + cause.retryNanoseconds)
     }
 
-    /// Pauses every acceptor that does not pause already.
-    mutating func pauseAccepting(_ cause: PauseCause) {
-        guard command == .run else { return }
+    /// A session waits for a socket: no client is accepted before it has one.
+    mutating func pauseAccepting() {
+        guard command == .run, !mutant(.newClientsFirst) else { return }
         for index in 0..<acceptorCount where !acceptors[index].isPaused {
             if acceptors[index].inKernel { cancelAccept(index) }
-            pause(index, cause)
+            pause(index, .outOfDescriptors)
         }
     }
 
@@ -145,9 +195,29 @@ extension Worker {
         ring.cancel(workerToken(.accept, slot: index), token: workerToken(.cancelAccept, slot: index))
     }
 
-    /// A session ended: whoever paused for a limit may go on.
+    /// The answer to the cancel of an accept. The kernel may have missed it (see `cancelAll`).
+    mutating func acceptCancelled(_ completion: Completion) {
+        let index = Int(completion.token.slot)
+        precondition(index < acceptorCount)
+        guard completion.result == -ENOENT, acceptors[index].inKernel else { return }
+        acceptors[index].isCancelling = false
+        timers.set(timer(ofAcceptor: index), deadline: now + Self.cancelRetryNanoseconds)
+    }
+
+    /// A pause is over, or a cancel was missed.
+    mutating func acceptorTimerFired(_ index: Int) {
+        let acceptor = acceptors[index]
+        guard acceptor.inKernel, !acceptor.isCancelling, acceptor.isPaused || command != .run else {
+            armAccept(index)
+            return
+        }
+        cancelAccept(index)
+        timers.set(timer(ofAcceptor: index), deadline: now + Self.cancelRetryNanoseconds)
+    }
+
+    /// A session ended, or none waits for a socket any more: whoever paused may go on.
     mutating func resumeAccepting() {
-        guard command == .run else { return }
+        guard command == .run, !doSessionsWaitForSockets else { return }
         for index in 0..<acceptorCount
         where acceptors[index].isPaused && roomForSessions(acceptors[index].socket.listener) > 0 {
             timers.clear(timer(ofAcceptor: index))
@@ -161,6 +231,7 @@ extension Worker {
             timers.clear(timer(ofAcceptor: index))
             if acceptors[index].inKernel { cancelAccept(index) } else { closeAcceptorIfDone(index) }
         }
+        if !hasAcceptInKernel { acceptingEnded() }
     }
 
     private func closeAcceptorIfDone(_ index: Int) {
@@ -168,10 +239,23 @@ extension Worker {
         ring.close(acceptors[index].socket.descriptor, token: workerToken(.close))
     }
 
+    var hasAcceptInKernel: Bool {
+        for index in 0..<acceptorCount where acceptors[index].inKernel { return true }
+        return false
+    }
+
+    /// The last accept of a draining worker is back: the control thread may close the sockets that workers share.
+    private func acceptingEnded() {
+        shared.pointee.accepting.value.wrappingSubtract(1, ordering: .releasing)
+    }
+
     // MARK: A new session
 
     private mutating func beginSession(_ descriptor: Int32, listener: Int, port: UInt16) {
-        guard command == .run, let slot = sessions.allocate() else {
+        // While draining the kernel may still hand over clients that it accepted before the cancel came: they
+        // know of no drain, and are served.
+        guard command != .stop, !mutant(.drainTurnsAway) || command == .run, let slot = sessions.allocate()
+        else {
             counters.pointee.add(.refused)
             ring.close(descriptor, token: workerToken(.close))
             return
@@ -185,8 +269,9 @@ extension Worker {
         session.pointee = Session(
             state: .connecting, reason: .ok, connectFailure: .ok, keepsAlive: false, inKernel: [],
             listener: UInt16(listener), pool: plan.pointee.pool, backend: 0, attempts: 0, sequence: .init(),
-            holdsBackend: false, clientDescriptor: descriptor, backendDescriptor: -1, clientPlace: 0,
-            client: .unknown, identifier: nextIdentifier, acceptedAt: now, connectStartedAt: 0,
+            holdsBackend: false, waitsForSocket: false, clientDescriptor: descriptor,
+            backendDescriptor: -1, clientPlace: 0, client: .unknown, identifier: nextIdentifier,
+            acceptedAt: now, connectStartedAt: 0,
             connectedAt: 0, firstByteAt: 0, lastActivityAt: now, toBackend: Relay(), toClient: Relay())
         let limit = plan.pointee.sessionsPerClient
         if accessLog.isOn || limit > 0 || plan.pointee.http != nil {

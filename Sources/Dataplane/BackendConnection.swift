@@ -98,7 +98,7 @@ struct IdleConnections: ~Copyable {
 }
 
 extension Worker {
-    private var firstConnectionTimer: Int { settings.slots + acceptorCount + 1 }
+    private var firstConnectionTimer: Int { settings.slots + acceptorCount + 2 }
 
     // MARK: With a session
 
@@ -164,9 +164,14 @@ extension Worker {
         idleConnections.add(number, connections)
         if !connection.pointee.inKernel.contains(InKernel(.receiveFromBackend)) {
             connection.pointee.inKernel.insert(InKernel(.receiveFromBackend))
-            ring.receiveMultishot(
-                connection.pointee.descriptor, group: Self.bufferGroup,
-                token: token(.receiveFromBackend, number))
+            let token = token(.receiveFromBackend, number)
+            if expectsBulk(connection.pointee.pool) {
+                ring.receive(
+                    connection.pointee.descriptor, group: Self.bufferGroup, length: Self.bulkHeadBytes,
+                    token: token)
+            } else {
+                ring.receiveMultishot(connection.pointee.descriptor, group: Self.bufferGroup, token: token)
+            }
         }
         let timer = timer(ofConnection: number)
         if !timers.isSet(timer) {
@@ -194,17 +199,28 @@ extension Worker {
         let connection = connections[number]
         if connection.pointee.state == .idle { idleConnections.remove(number, connections) }
         connection.pointee.state = .closing
-        timers.clear(timer(ofConnection: number))
         if connection.pointee.inKernel.isEmpty {
             freeConnection(number)
-        } else if !connection.pointee.inKernel.isDisjoint(with: .onBackend) {
+        } else {
+            cancelAll(ofConnection: number)
+        }
+    }
+
+    /// Asks for everything back, and again after a while, as for a session.
+    private mutating func cancelAll(ofConnection number: UInt32) {
+        let connection = connections[number]
+        if !connection.pointee.inKernel.isDisjoint(with: .onBackend),
+            !connection.pointee.inKernel.contains(InKernel(.cancelAllOnBackend))
+        {
             connection.pointee.inKernel.insert(InKernel(.cancelAllOnBackend))
             ring.cancelAll(on: connection.pointee.descriptor, token: token(.cancelAllOnBackend, number))
         }
+        timers.set(timer(ofConnection: number), deadline: now + Self.cancelRetryNanoseconds)
     }
 
     private mutating func freeConnection(_ number: UInt32) {
         let connection = connections[number]
+        timers.clear(timer(ofConnection: number))
         buffers.drop(&connection.pointee.queue)
         ring.close(connection.pointee.descriptor, token: workerToken(.close))
         connections.release(number)
@@ -230,6 +246,10 @@ extension Worker {
     mutating func connectionTimerFired(_ timer: UInt32) {
         let number = timer - UInt32(firstConnectionTimer)
         let connection = connections[number]
+        if connection.pointee.state == .closing {
+            cancelAll(ofConnection: number)
+            return
+        }
         // A request came between: the next time that it is parked sets the timer.
         guard connection.pointee.state == .idle else { return }
         let pool = snapshot.pool(Int(connection.pointee.pool))

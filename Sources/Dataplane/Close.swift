@@ -31,6 +31,7 @@ extension Worker {
         session.pointee.state = .closing
         session.pointee.reason = reason
         timers.clear(slot)
+        endWaitForSocket(session)
         leaveStarved(slot, session, .toBackend)
         leaveStarved(slot, session, .toClient)
         if session.pointee.inKernel.isEmpty || mutant(.slotFreedEarly) || mutant(.staleGeneration) {
@@ -38,14 +39,27 @@ extension Worker {
             release(slot, session)
             return
         }
-        if !session.pointee.inKernel.isDisjoint(with: .onClient) {
+        cancelAll(slot, session)
+    }
+
+    /// How long a cancel may take to have its effect before it is asked for again.
+    static var cancelRetryNanoseconds: UInt64 { 20_000_000 }
+
+    /// Asks for everything back, and again after a while for as long as something is missing. Linux answers
+    /// EALREADY only for what is about to end by itself, but it does not find an operation that stands between
+    /// two tries, as a receive does that found data just when it was going to wait (io_arm_apoll_handler:
+    /// IO_APOLL_READY), and that one may wait again afterwards.
+    mutating func cancelAll(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        if !session.pointee.inKernel.isDisjoint(with: .onClient), !session.isInKernel(.cancelAllOnClient) {
             ring.cancelAll(
                 on: session.pointee.clientDescriptor, token: submitting(.cancelAllOnClient, slot, session))
         }
-        if !session.pointee.inKernel.isDisjoint(with: .onBackend) {
+        if !session.pointee.inKernel.isDisjoint(with: .onBackend), !session.isInKernel(.cancelAllOnBackend) {
             ring.cancelAll(
                 on: session.pointee.backendDescriptor, token: submitting(.cancelAllOnBackend, slot, session))
         }
+        if mutant(.missedCancelNotRepeated) { return }
+        timers.set(slot, deadline: now + Self.cancelRetryNanoseconds)
     }
 
     /// A completion of a session that is closing.
@@ -61,6 +75,7 @@ extension Worker {
 
     private mutating func release(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         precondition(session.pointee.inKernel.isEmpty, "a slot is freed when nothing of it is in the kernel")
+        timers.clear(slot)
         endExchange(slot, session, session.pointee.reason)
         takeHome(session.relay(.toBackend))
         takeHome(session.relay(.toClient))

@@ -64,6 +64,7 @@ extension Worker {
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, to backend: UnsafePointer<BackendPlan>
     ) {
         counters.pointee.add(.connects)
+        session.pointee.state = .connecting
         let descriptor = settings.port.makeStreamSocket(settings.port.context, backend.pointee.address.family)
         guard descriptor >= 0 else {
             noSocket(slot, session, -descriptor)
@@ -71,7 +72,6 @@ extension Worker {
         }
         session.pointee.attempts += 1
         if session.pointee.isHTTP {
-            session.pointee.state = .connecting
             guard addConnection(descriptor, slot, session) else {
                 ring.close(descriptor, token: workerToken(.close))
                 fail(slot, session, 503, .overloaded)
@@ -81,12 +81,27 @@ extension Worker {
         session.pointee.backendDescriptor = descriptor
         session.pointee.connectStartedAt = now
         if backend.pointee.isTCP { setOption(descriptor, Int(IPPROTO_TCP), TCP_NODELAY, 1) }
+        submitConnect(slot, session, to: backend)
+    }
+
+    private mutating func submitConnect(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, to backend: UnsafePointer<BackendPlan>
+    ) {
         let address = UnsafeRawPointer(backend) + MemoryLayout<BackendPlan>.offset(of: \.address.storage)!
         ring.connect(
-            descriptor, to: address.assumingMemoryBound(to: sockaddr_storage.self),
+            session.pointee.backendDescriptor, to: address.assumingMemoryBound(to: sockaddr_storage.self),
             length: backend.pointee.address.length, token: submitting(.connect, slot, session))
+        timers.set(slot, deadline: connectDeadline(session))
+    }
+
+    /// Of this attempt.
+    private func connectDeadline(_ session: UnsafeMutablePointer<Session>) -> UInt64 {
         let listener = snapshot.listener(Int(session.pointee.listener))
-        timers.set(slot, deadline: now + listener.pointee.connectTimeoutNanoseconds)
+        return session.pointee.connectStartedAt &+ listener.pointee.connectTimeoutNanoseconds
+    }
+
+    private func backend(of session: UnsafeMutablePointer<Session>) -> UnsafePointer<BackendPlan> {
+        snapshot.pool(Int(session.pointee.pool)).pointee.backends + Int(session.pointee.backend)
     }
 
     /// There is no socket for the backend.
@@ -101,15 +116,24 @@ extension Worker {
             connectNext(slot, session)
             return
         }
+        if makeWayForSockets() {
+            session.pointee.sequence = CandidateSequence()
+            connectNext(slot, session)
+            return
+        }
         // Another candidate would fail the same way, but a session that ends gives descriptors back: the
         // client waits for that, and the others wait in the kernel's queue.
         closeIdleConnections()
-        pauseAccepting(.outOfDescriptors)
+        pauseAccepting()
         let listener = snapshot.listener(Int(session.pointee.listener))
-        guard now < session.pointee.acceptedAt + listener.pointee.connectTimeoutNanoseconds else {
+        let begunAt =
+            session.pointee.isHTTP ? exchange(session).pointee.startedAt : session.pointee.acceptedAt
+        guard now < begunAt + listener.pointee.connectTimeoutNanoseconds else {
             noBackendLeft(slot, session, .outOfDescriptors)
             return
         }
+        session.pointee.waitsForSocket = true
+        shared.pointee.waitForSocket.value.wrappingAdd(1, ordering: .relaxed)
         session.pointee.sequence = CandidateSequence()
         session.pointee.connectStartedAt = now
         timers.set(slot, deadline: now + Self.descriptorRetryNanoseconds)
@@ -118,10 +142,21 @@ extension Worker {
     /// How long a session waits before it asks again for a descriptor.
     private static var descriptorRetryNanoseconds: UInt64 { 10_000_000 }
 
+    /// It tries again, or ends.
+    func endWaitForSocket(_ session: UnsafeMutablePointer<Session>) {
+        guard session.pointee.waitsForSocket else { return }
+        session.pointee.waitsForSocket = false
+        shared.pointee.waitForSocket.value.wrappingSubtract(1, ordering: .relaxed)
+    }
+
     mutating func connected(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ result: Int32) {
         timers.clear(slot)
         guard result == 0 else {
-            connectFailed(slot, session, -result)
+            if result == -EAGAIN, !backend(of: session).pointee.isTCP {
+                waitForQueue(slot, session)
+            } else {
+                connectFailed(slot, session, -result)
+            }
             return
         }
         session.pointee.connectedAt = now
@@ -129,6 +164,23 @@ extension Worker {
             backendAttached(slot, session)
         } else {
             beginRelaying(slot, session)
+        }
+    }
+
+    /// A unix socket whose queue is full: where TCP would wait, it answers at once (connect(2), EAGAIN), and
+    /// nothing tells when there is room. The timer asks until the time is over.
+    private mutating func waitForQueue(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        if mutant(.fullQueueForgotten) { return }
+        timers.set(slot, deadline: min(now + Self.queueRetryNanoseconds, connectDeadline(session)))
+    }
+
+    private static var queueRetryNanoseconds: UInt64 { 5_000_000 }
+
+    private mutating func retryConnect(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        if now < connectDeadline(session) {
+            submitConnect(slot, session, to: backend(of: session))
+        } else {
+            connectFailed(slot, session, ETIMEDOUT)
         }
     }
 
@@ -144,10 +196,16 @@ extension Worker {
     }
 
     /// The timer of a connecting session: its connect took too long, and the completion of the cancel will
-    /// say so; or it waits for a descriptor and tries again.
+    /// say so; or it waits for the backend's queue or for a descriptor, and tries again.
     mutating func connectTimerFired(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         guard session.isInKernel(.connect) else {
+            if session.pointee.backendDescriptor >= 0 {
+                retryConnect(slot, session)
+                return
+            }
+            endWaitForSocket(session)
             connectNext(slot, session)
+            resumeAccepting()
             return
         }
         if mutant(.connectNeverTimesOut) { return }
@@ -164,8 +222,7 @@ extension Worker {
     /// connect too busy to be ended: then it is asked again.
     mutating func connectCancelled(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         guard session.isInKernel(.connect), !timers.isSet(slot) else { return }
-        let listener = snapshot.listener(Int(session.pointee.listener))
-        timers.set(slot, deadline: now + listener.pointee.connectTimeoutNanoseconds)
+        timers.set(slot, deadline: now + Self.cancelRetryNanoseconds)
     }
 
     /// Gives up the place at the backend and the socket to it.

@@ -16,7 +16,25 @@ enum BodyStep {
 
 extension Worker {
     /// Bodies with more than this left to come are spliced.
-    private static var bytesThatMakeBulk: UInt64 { 128 * 1024 }
+    static var bytesThatMakeBulk: UInt64 { 64 * 1024 }
+    /// How much of a response is received at first where a long body is expected.
+    static var bulkHeadBytes: Int { 4096 }
+    /// So many short responses in a row end that expectation.
+    private static var shortResponsesThatEndBulk: UInt8 { 8 }
+
+    /// The last responses of the pool were long. A multishot receive would take much of such a body before it can
+    /// be stopped.
+    @inline(__always)
+    func expectsBulk(_ pool: UInt16) -> Bool { bulkHints[Int(pool)] > 0 }
+
+    @inline(__always)
+    func noteLength(_ body: BodyState, _ pool: UInt16) {
+        if body.framing == .length, body.remaining >= Self.bytesThatMakeBulk {
+            bulkHints[Int(pool)] = Self.shortResponsesThatEndBulk
+        } else if bulkHints[Int(pool)] > 0 {
+            bulkHints[Int(pool)] -= 1
+        }
+    }
 
     /// Passes on what has come of a body. `behind` is a buffer that is not sent yet and takes what fits, or none;
     /// `taken` counts the bytes that were received for it.

@@ -45,7 +45,7 @@ extension Worker {
         settleRequestID(&writer, plan, session, exchange, octets, seen)
         if case .chunked = head.framing { writer.append(field: "Transfer-Encoding", "chunked") }
         if head.acceptsTrailers { writer.append(field: "TE", "trailers") }
-        if head.wantsUpgrade {
+        if exchange.pointee.wantsUpgrade {
             writer.append(field: "Connection", head.acceptsTrailers ? "upgrade, te" : "upgrade")
         } else if head.acceptsTrailers {
             writer.append(field: "Connection", "te")
@@ -86,12 +86,14 @@ extension Worker {
         let settings = plan.pointee.forwarded
         var seen = SeenFields()
         seen.trusts = settings.trusts(session.pointee.client)
+        let wantsUpgrade = exchange(session).pointee.wantsUpgrade
         let namesRequestID = settings.requestID.count > 0
         for index in 0..<Int(head.fieldCount) {
             let field = http.fields[index]
             if field.isDropped { continue }
             switch field.name {
             case .host: continue
+            case .upgrade where !wantsUpgrade: continue
             case .xForwardedFor where settings.xForwarded != .off:
                 seen.forwardedFor = true
                 continue

@@ -114,6 +114,12 @@ extension Worker {
             switch field.name {
             case .userAgent: part = .userAgent
             case .traceparent: part = .traceparent
+            case .upgrade:
+                // HTTP/2 in a tunnel would carry requests past every route and rule.
+                if FieldValue.hasToken("h2c", in: octets, field.valueRange) {
+                    exchange.pointee.wantsUpgrade = false
+                }
+                continue
             case .accept:
                 exchange.pointee.prefersJSON = FieldValue.prefersJSON(in: octets, field.valueRange)
                 continue

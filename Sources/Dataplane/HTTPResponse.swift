@@ -153,6 +153,7 @@ extension Worker {
             return
         }
         exchange.pointee.response.begin(head.framing)
+        noteLength(exchange.pointee.response, session.pointee.pool)
         let isOld = exchange.pointee.minorVersion == 0
         switch head.framing {
         case .chunked:

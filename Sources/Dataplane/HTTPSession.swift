@@ -88,6 +88,7 @@ extension Worker {
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
     ) {
         if direction == .toClient, session.pointee.connection == BackendConnection.none { return }
+        if session.relay(direction).pointee.phase != .copying { return }
         keepReceiving(slot, session, direction)
     }
 

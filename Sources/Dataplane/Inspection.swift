@@ -28,6 +28,9 @@ package struct SessionView {
 }
 
 extension Worker {
+    /// Pipes that are open and that nobody uses.
+    package var idlePipes: Int { pipes.idleCount }
+
     package func forEachSession(_ body: (SessionView) -> Void) {
         for slot in 0..<UInt32(sessions.highWater) where sessions.isLive(slot) {
             let session = sessions[slot].pointee

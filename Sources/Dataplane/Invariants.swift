@@ -33,6 +33,9 @@ extension Worker {
             queuedBuffers == buffers.heldCount, "every buffer is spare, the kernel's or in one queue")
         let (openPipes, idlePipes) = pipes.counts
         expect(heldPipes + idlePipes == openPipes, "every pipe is idle or one relay's")
+        expect(idlePipes == pipes.idleCount, "idle pipes are counted")
+        expect((idlePipes > 0) <= isPipeCheckDue, "idle pipes are closed some day")
+        checkAcceptors()
         checkShares()
     }
 
@@ -60,15 +63,37 @@ extension Worker {
         return held
     }
 
+    /// Each acceptor has an accept in the kernel, or a reason why not and a time to look again; and where it
+    /// must not accept, the accept is on its way back.
+    private func checkAcceptors() {
+        let waiting = shared.pointee.waitForSocket.value.load(ordering: .relaxed)
+        for index in 0..<acceptorCount {
+            let acceptor = acceptors[index]
+            let looksAgain = timers.isSet(timer(ofAcceptor: index))
+            expect(acceptor.isCancelling <= acceptor.inKernel, "a cancelled accept is in the kernel")
+            expect(acceptor.isMultishot <= acceptor.inKernel, "a multishot accept is in the kernel")
+            if command == .run {
+                expect(
+                    acceptor.inKernel || (acceptor.isPaused && looksAgain),
+                    "an acceptor accepts, or pauses for a time")
+            }
+            let mayAccept = command == .run && !acceptor.isPaused && (waiting == 0 || !settings.isAlone)
+            expect(
+                mayAccept || !acceptor.inKernel || acceptor.isCancelling || looksAgain,
+                "an acceptor that pauses or drains cancels its accept")
+        }
+    }
+
     /// What the session as a whole must satisfy.
     private func check(_ session: UnsafeMutablePointer<Session>, _ slot: UInt32) {
         expect(session.pointee.clientDescriptor >= 0, "a session has its client")
         switch session.pointee.state {
         case .connecting:
-            // Without a connect in the kernel it waits for a descriptor.
-            let connects = session.isInKernel(.connect)
-            expect(
-                connects == session.pointee.holdsBackend, "who connects holds a backend, and only who does")
+            // Without a connect in the kernel it waits for a descriptor, or with one for the backend's queue.
+            let hasSocket = session.pointee.backendDescriptor >= 0
+            expect(hasSocket == session.pointee.holdsBackend, "who has a socket holds its backend")
+            expect(session.isInKernel(.connect) <= hasSocket, "a connect has a socket")
+            expect(hasSocket != session.pointee.waitsForSocket, "who has no socket waits for one")
             expect(
                 timers.isSet(slot) || session.isInKernel(.cancelConnect),
                 "a connect has a deadline, or is being cancelled; a wait for a descriptor has an end")
@@ -88,7 +113,7 @@ extension Worker {
             expect(timers.isSet(slot), "lingering has an end")
         case .closing:
             expect(!session.pointee.inKernel.isEmpty, "a closing session waits for the kernel")
-            expect(!timers.isSet(slot), "a closing session has no deadline")
+            expect(timers.isSet(slot), "a closing session asks the kernel again")
         }
     }
 
@@ -182,6 +207,21 @@ extension Worker {
             }
         }
         expect(shared.pointee.sessionCount == sessions.count, "the process counts its sessions")
+        expect(
+            shared.pointee.acceptingWorkers == (command == .run || hasAcceptInKernel ? 1 : 0),
+            "a worker uses its listening sockets until its last accept is back")
+        var waiting = 0
+        for slot in 0..<UInt32(sessions.highWater) where sessions.isLive(slot) {
+            if sessions[slot].pointee.waitsForSocket { waiting += 1 }
+        }
+        expect(
+            waiting == shared.pointee.waitForSocket.value.load(ordering: .relaxed),
+            "the process counts who waits for a socket")
+        var multishots = 0
+        for index in 0..<acceptorCount where acceptors[index].isMultishot { multishots += 1 }
+        expect(
+            multishots == shared.pointee.multishotAccepts.value.load(ordering: .relaxed),
+            "the process counts its multishot accepts")
     }
 
     private func expect(_ condition: Bool, _ invariant: StaticString) {

@@ -49,6 +49,8 @@ struct Relay: BitwiseCopyable {
 }
 
 extension Worker {
+    /// So much in one receive counts as a full buffer: larger ones than this are hardly ever filled.
+    private static var fullReceiveBytes: Int { 64 * 1024 }
     /// So many full buffers in a row make a direction bulk.
     static var fullReceivesThatMakeBulk: UInt8 { 4 }
 
@@ -73,7 +75,11 @@ extension Worker {
     mutating func receive(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction) {
         let operation = Operation.receive(direction)
         let token = submitting(operation, slot, session)
-        if buffers.isShort {
+        if direction == .toClient, session.pointee.isHTTP, expectsBulk(session.pointee.pool) {
+            // The head only: the body behind it goes by splice.
+            ring.receive(
+                session.source(direction), group: Self.bufferGroup, length: Self.bulkHeadBytes, token: token)
+        } else if buffers.isShort {
             // A multishot receive takes several before it can be stopped.
             ring.receive(
                 session.source(direction), group: Self.bufferGroup, length: buffers.bufferSizeBytes,
@@ -113,6 +119,10 @@ extension Worker {
         if !session.isInKernel(.send(direction)) || mutant(.twoSends) { sendNext(slot, session, direction) }
         noteSize(slot, session, direction, length)
         if relay.pointee.phase == .copying { keepReceiving(slot, session, direction) }
+        // The kernel may have missed the cancel (see `cancelAll`).
+        if relay.pointee.phase == .switching, session.isInKernel(.receive(direction)) {
+            stopReceiving(slot, session, direction)
+        }
     }
 
     /// Goes on receiving, or stops where too much is unsent.
@@ -218,7 +228,7 @@ extension Worker {
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction, _ length: UInt32
     ) {
         let relay = session.relay(direction)
-        guard Int(length) == buffers.bufferSizeBytes else {
+        guard Int(length) >= min(buffers.bufferSizeBytes, Self.fullReceiveBytes) else {
             relay.pointee.fullReceives = 0
             return
         }

@@ -52,6 +52,8 @@ struct Session: BitwiseCopyable {
     var sequence: CandidateSequence
     /// True exactly while the backend's active count includes this session.
     var holdsBackend: Bool
+    /// True exactly while `SharedState.waitForSocket` counts it: there was no descriptor for its backend.
+    var waitsForSocket: Bool
     var clientDescriptor: Int32
     /// -1 where there is none.
     var backendDescriptor: Int32

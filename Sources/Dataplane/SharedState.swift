@@ -22,11 +22,17 @@ public struct SharedState: ~Copyable, Sendable {
     }
 
     let sessions = SharedCount()
+    /// Multishot accepts that are in the kernel: each may hand over a whole queue at once.
+    let multishotAccepts = SharedCount()
     /// Sessions of each listener, by its index in the snapshot.
     nonisolated(unsafe) let listenerSessions: UnsafeMutablePointer<SharedCount>
     private let listenerCount: Int
     /// Present only where a listener limits sessions per client.
     let clients: ClientTable?
+    /// Sessions for whose backends there was no descriptor. They go before new clients.
+    let waitForSocket = SharedCount()
+    /// Workers that may have an accept in the kernel.
+    let accepting = SharedCount()
     private let commandValue = Atomic<Command>(.run)
 
     public init(snapshot: Snapshot) {
@@ -55,6 +61,9 @@ public struct SharedState: ~Copyable, Sendable {
         case .none: 0
         }
     }
+
+    /// Workers that may still use their listening sockets; 0 once all have heard of a drain.
+    public var acceptingWorkers: Int { accepting.value.load(ordering: .acquiring) }
 
     /// Client connections of the whole process now.
     public var sessionCount: Int { sessions.value.load(ordering: .relaxed) }

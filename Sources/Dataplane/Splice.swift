@@ -214,7 +214,8 @@ extension Worker {
     mutating func leavePipe(_ relay: UnsafeMutablePointer<Relay>) {
         guard relay.pointee.pipe != PipePool.none else { return }
         if !mutant(.pipeNotReturned) {
-            pipes.giveBack(relay.pointee.pipe, isEmpty: relay.pointee.pipedBytes == 0)
+            pipes.giveBack(relay.pointee.pipe, isEmpty: relay.pointee.pipedBytes == 0, now: now)
+            schedulePipeCheck()
         }
         relay.pointee.pipe = PipePool.none
         relay.pointee.pipedBytes = 0

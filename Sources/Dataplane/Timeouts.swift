@@ -15,7 +15,11 @@ extension Worker {
 
     private static var dropReportNanoseconds: UInt64 { 1_000_000_000 }
 
+    /// A pipe that is not needed for this long, or up to twice that, is closed.
+    private static var pipeIdleNanoseconds: UInt64 { 10_000_000_000 }
+
     private var choreTimer: UInt32 { UInt32(settings.slots + acceptorCount) }
+    private var pipeTimer: UInt32 { choreTimer + 1 }
 
     /// How long the kernel may sleep.
     func timeUntilNextDeadline() -> UInt64 {
@@ -46,9 +50,12 @@ extension Worker {
             if Int(timer) < settings.slots {
                 sessionTimerFired(timer, sessions[timer])
             } else if Int(timer) < settings.slots + acceptorCount {
-                armAccept(Int(timer) - settings.slots)
+                acceptorTimerFired(Int(timer) - settings.slots)
             } else if timer == choreTimer {
                 reportDrops()
+            } else if timer == pipeTimer {
+                pipes.closeUnused()
+                schedulePipeCheck()
             } else {
                 connectionTimerFired(timer)
             }
@@ -57,14 +64,15 @@ extension Worker {
 
     private mutating func sessionTimerFired(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         precondition(sessions.isLive(slot), "a timer belongs to a session")
-        if session.pointee.isHTTP, session.pointee.state != .connecting {
+        if session.pointee.isHTTP, session.pointee.state != .connecting, session.pointee.state != .closing {
             httpTimerFired(slot, session)
             return
         }
         switch session.pointee.state {
         case .connecting: connectTimerFired(slot, session)
         case .relaying: checkIdle(slot, session)
-        case .awaiting, .lingering, .closing: break
+        case .awaiting, .lingering: break
+        case .closing: cancelAll(slot, session)
         }
     }
 
@@ -97,6 +105,15 @@ extension Worker {
         setOption(descriptor, Int(IPPROTO_TCP), TCP_KEEPCNT, Self.keepAliveProbes)
         setOption(descriptor, Int(SOL_SOCKET), SO_KEEPALIVE, 1)
     }
+
+    /// Sees to it that idle pipes do not stay for ever.
+    mutating func schedulePipeCheck() {
+        if pipes.idleCount == 0 || timers.isSet(pipeTimer) || mutant(.idlePipesStay) { return }
+        timers.set(pipeTimer, deadline: now + Self.pipeIdleNanoseconds)
+    }
+
+    /// For the sweep of invariants.
+    var isPipeCheckDue: Bool { timers.isSet(pipeTimer) }
 
     /// Makes `reportDrops` run soon, and once.
     mutating func scheduleDropReport() {

@@ -27,6 +27,10 @@ public struct WorkerSettings {
     public var eventLog: LogSink
     /// No other worker shares the counts.
     public var isAlone = false
+    /// How many connections may wait in the queue of a listening socket (listen(2)).
+    public var backlog = Worker.backlog
+    /// The most pipes for splicing that are open at once: two descriptors each.
+    public var pipes = Worker.mostPipes
 
     public init(
         index: Int, port: KernelPort, seed: UInt64, slots: Int, buffers: Int, bufferSizeBytes: Int,
@@ -95,6 +99,8 @@ public struct Worker: ~Copyable {
     let acceptors: UnsafeMutablePointer<Acceptor>
     let acceptorCount: Int
     let policies: UnsafeMutablePointer<PolicyState>
+    /// For each pool: above 0 where its next response is expected to be long.
+    let bulkHints: UnsafeMutablePointer<UInt8>
     let wakeBuffer: WakeBuffer
     let peerAddress: UnsafeMutablePointer<sockaddr_storage>
 
@@ -111,6 +117,8 @@ public struct Worker: ~Copyable {
     /// Accepting may pause thousands of times a second at a limit; it is reported once a second.
     var nextPauseReportAt: UInt64 = 0
     var unreportedPauses: UInt64 = 0
+    /// The errno that ends this worker; 0 for none.
+    private var failure: Int32 = 0
 
     /// A direction with this many buffers unsent stops reading; it resumes at `queueResumes`. While buffers are
     /// short, one is enough.
@@ -142,9 +150,9 @@ public struct Worker: ~Copyable {
         exchanges = Slab(capacity: exchangeSlots)
         http = HTTPMemory(snapshot, exchanges: exchangeSlots)
         timers = TimerWheel(
-            capacity: settings.slots + settings.listeners.count + 1 + connectionSlots, now: now)
+            capacity: settings.slots + settings.listeners.count + 2 + connectionSlots, now: now)
         starved = StarvedList(slots: settings.slots)
-        pipes = PipePool(port: port)
+        pipes = PipePool(port: port, limit: settings.pipes)
         accessLog = WorkerLog(settings.accessLog, index: 0)
         eventLog = WorkerLog(settings.eventLog, index: 1)
         self.snapshot = snapshot
@@ -164,6 +172,8 @@ public struct Worker: ~Copyable {
                 policy: pool.pointee.policy, candidates: pool.pointee.candidates, seed: random.next())
             (policies + index).initialize(to: state)
         }
+        bulkHints = .allocate(capacity: max(snapshot.poolCount, 1))
+        bulkHints.initialize(repeating: 0, count: max(snapshot.poolCount, 1))
         wakeBuffer = WakeBuffer()
         peerAddress = .allocate(capacity: 1)
         peerAddress.initialize(to: sockaddr_storage())
@@ -171,12 +181,14 @@ public struct Worker: ~Copyable {
         self.now = now
         wallClockOffset = port.wallClockNow(port.context) &- now
         wallClockReadAt = now
+        shared.pointee.accepting.value.wrappingAdd(1, ordering: .relaxed)
     }
 
     deinit {
         acceptors.deallocate()
         policies.deinitialize(count: snapshot.poolCount)
         policies.deallocate()
+        bulkHints.deallocate()
         peerAddress.deallocate()
     }
 
@@ -199,7 +211,7 @@ public struct Worker: ~Copyable {
         for index in 0..<acceptorCount { armAccept(index) }
     }
 
-    /// One turn of the loop. Answers 0, or the errno that made the ring unusable.
+    /// One turn of the loop. Answers 0, or the errno that made the ring, or the way to hear commands, unusable.
     package mutating func turn() -> Int32 {
         let result = ring.submitAndWait(timeoutNanoseconds: timeUntilNextDeadline())
         if result < 0 { return -result }
@@ -215,7 +227,7 @@ public struct Worker: ~Copyable {
         writeLogs()
         counters.pointee.add(.turns)
         counters.pointee.add(.completions, UInt64(count))
-        return 0
+        return failure
     }
 
     /// Hands over what the last turn queued: the closes of the last session and of the listeners. The
@@ -228,8 +240,7 @@ public struct Worker: ~Copyable {
 
     package var isDone: Bool {
         guard command != .run, sessions.count == 0, connections.count == 0 else { return false }
-        for index in 0..<acceptorCount where acceptors[index].inKernel { return false }
-        return accessLog.isIdle && eventLog.isIdle
+        return !hasAcceptInKernel && accessLog.isIdle && eventLog.isIdle
     }
 
     // MARK: Dispatch
@@ -245,8 +256,8 @@ public struct Worker: ~Copyable {
         }
         switch operation {
         case .accept: accepted(completion)
-        case .cancelAccept: break
-        case .wake: woken()
+        case .cancelAccept: acceptCancelled(completion)
+        case .wake: woken(completion.result)
         case .writeLog: logWritten(completion)
         case .pollLog: logReady(completion)
         // A close that fails names a descriptor that is not ours: a defect, but not one to die of.
@@ -354,7 +365,13 @@ public struct Worker: ~Copyable {
         ring.read(settings.wakeDescriptor, into: wakeBuffer.value, count: 8, token: workerToken(.wake))
     }
 
-    private mutating func woken() {
+    /// The control thread wrote to the eventfd, or the read of it failed.
+    private mutating func woken(_ result: Int32) {
+        guard result >= 0 || result == -EINTR || result == -EAGAIN else {
+            // Nobody could stop this worker any more.
+            failure = -result
+            return
+        }
         let asked = shared.pointee.command
         let was = command
         command = asked

@@ -23,6 +23,10 @@ public enum Fault: Int, CaseIterable, Sendable {
     case completionBeforeSubmission
     case waitInterrupted, submitBusy
     case logShort, logAgain, logStall, logNoSpace, logBrokenPipe
+    // Since the first seeds were pinned; `WorldPlan` draws their odds apart.
+    case cancelMisses, connectQueueFull, wakeInterrupted
+
+    public static let later: [Fault] = [.cancelMisses, .connectQueueFull, .wakeInterrupted]
 
     public var name: String { "\(self)" }
 }

@@ -77,6 +77,7 @@ extension SimulatedKernel {
 
     func attemptEventRead(_ number: Int32) {
         if eventValue == 0 { return }
+        if happens(.wakeInterrupted) { return finish(number, result: -EINTR) }
         UnsafeMutablePointer<UInt64>(bitPattern: UInt(operations[Int(number)].address))!.pointee = eventValue
         eventValue = 0
         finish(number, result: 8)

@@ -11,6 +11,9 @@ struct Listener {
     var isOpen = true
     /// When a connection was last queued or an accept last tried.
     var triedAt: UInt64 = 0
+    /// What it may still hand over before the worker submits again: an accept runs when the worker is in the
+    /// kernel, and finds no more than the queue holds.
+    var grantsLeft = 0
 }
 
 extension SimulatedKernel {
@@ -49,12 +52,13 @@ extension SimulatedKernel {
         let operation = operations + Int(number)
         let place = Int(operation.pointee.object)
         listeners[place].triedAt = now
-        while let index = listeners[place].queue.first {
+        while listeners[place].grantsLeft > 0, let index = listeners[place].queue.first {
             if happens(.acceptOutOfDescriptors) || descriptors.openCount >= plan.descriptorLimit {
                 return finish(number, result: -EMFILE)
             }
             if happens(.acceptOutOfMemory) { return finish(number, result: -ENOMEM) }
             listeners[place].queue.removeFirst()
+            listeners[place].grantsLeft -= 1
             if happens(.acceptAborted) {
                 resetByUs(index)
                 return finish(number, result: -ECONNABORTED)
@@ -73,6 +77,22 @@ extension SimulatedKernel {
         }
     }
 
+    /// The worker submits: until the entries are read no accept runs, so that a cancel among them is in time.
+    func holdAccepts() {
+        for place in listeners.indices { listeners[place].grantsLeft = 0 }
+    }
+
+    func allowAccepts() {
+        for place in listeners.indices { listeners[place].grantsLeft = plan.listenerBacklog }
+    }
+
+    /// Accepts that were armed before take what came in the meantime.
+    func resumeAccepts() {
+        for place in listeners.indices where !listeners[place].queue.isEmpty {
+            if listeners[place].accepting >= 0 { attempt(listeners[place].accepting) }
+        }
+    }
+
     func closeListener(_ place: Int32) {
         let listener = listeners[Int(place)]
         if listener.accepting >= 0 { fail("a listener is closed with an accept in flight") }
@@ -83,12 +103,14 @@ extension SimulatedKernel {
 
     // MARK: Connecting
 
-    func beginConnect(_ number: Int32, port: UInt16) {
+    func beginConnect(_ number: Int32, port: UInt16, isUnix: Bool) {
         let operation = operations[Int(number)]
         let index = operation.object
         connections[Int(index)].place = Int32(port)
+        // A full queue makes the worker ask again.
+        if connections[Int(index)].state == .fresh { connectCount += 1 }
         connections[Int(index)].state = .connecting
-        connectCount += 1
+        if isUnix, happens(.connectQueueFull) { return finish(number, result: -EAGAIN) }
         for (fault, code) in [
             (Fault.connectRefused, ECONNREFUSED), (.connectTimedOut, ETIMEDOUT),
             (.connectReset, ECONNRESET), (.connectUnreachable, EHOSTUNREACH),
@@ -99,6 +121,7 @@ extension SimulatedKernel {
         case .accepts: answerConnect(number, errno: 0)
         case .refuses: answerConnect(number, errno: ECONNREFUSED)
         case .unreachable: answerConnect(number, errno: ENETUNREACH)
+        case .queueIsFull: finish(number, result: -EAGAIN)
         case .silent: break
         }
     }

@@ -148,6 +148,7 @@ extension SimulatedKernel {
             } else if operation.pointee.token != token {
                 continue
             }
+            if happens(.cancelMisses) { continue }
             found += 1
             if operation.pointee.isBeingCancelled { continue }
             if happens(.cancelFindsBusy) {

@@ -36,6 +36,8 @@ public enum ConnectAnswer {
     case unreachable
     /// Says nothing, ever.
     case silent
+    /// A unix socket whose queue is full.
+    case queueIsFull
 }
 
 public final class SimulatedKernel {
@@ -118,13 +120,16 @@ public final class SimulatedKernel {
         guard let queues else { return -EBADF }
         now += 500 + draw(upTo: plan.turnNanoseconds)
         queues.pointee.flushBacklog()
+        holdAccepts()
         // Completions that are there before the entries are read race with the cancels among them.
         if happens(.completionBeforeSubmission) { runDueEvents() }
         if happens(.submitBusy) { return -EBUSY }
         let hadNoBuffers = buffers.inRingCount == 0
         if let wrong = buffers.noteReturns() { fail(wrong) }
         if hadNoBuffers, buffers.inRingCount > 0 { buffersBackAt = now }
+        allowAccepts()
         let submitted = submitQueued()
+        resumeAccepts()
         runDueEvents()
         if timeoutNanoseconds == 0 || queues.pointee.hasCompletions { return submitted }
         if happens(.waitInterrupted) { return -EINTR }

@@ -113,13 +113,29 @@ extension SimulatedKernel {
 
     private func submitConnect(_ entry: io_uring_sqe, _ object: DescriptorEntry) {
         guard object.kind == .connection else { return refuse(entry, "connect") }
-        guard let address = UnsafePointer<sockaddr_in>(bitPattern: UInt(entry.addr)) else {
+        guard let address = UnsafeRawPointer(bitPattern: UInt(entry.addr)) else {
             return refuse(entry, "connect to nowhere")
         }
+        let isUnix = address.load(as: sa_family_t.self) == sa_family_t(AF_UNIX)
         let number = add(
             Operation(kind: .connect, token: entry.user_data, descriptor: entry.fd, object: object.index))
         connections[Int(object.index)].connecting = number
-        beginConnect(number, port: UInt16(bigEndian: address.pointee.sin_port))
+        beginConnect(number, port: isUnix ? portInPath(address) : portOfTCP(address), isUnix: isUnix)
+    }
+
+    private func portOfTCP(_ address: UnsafeRawPointer) -> UInt16 {
+        UInt16(bigEndian: address.load(as: sockaddr_in.self).sin_port)
+    }
+
+    /// A unix backend's path is a slash and its number.
+    private func portInPath(_ address: UnsafeRawPointer) -> UInt16 {
+        var number: UInt16 = 0
+        var place = 3
+        while case let byte = address.load(fromByteOffset: place, as: UInt8.self), (48...57).contains(byte) {
+            number = number &* 10 &+ UInt16(byte - 48)
+            place += 1
+        }
+        return number
     }
 
     private func submitCancel(_ entry: io_uring_sqe) {

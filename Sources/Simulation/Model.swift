@@ -40,6 +40,10 @@ extension World {
             }
         }
         checkQueues(perHost, waitsForDescriptor)
+        if kernel.socketsRefused > socketsRefused, worker.idlePipes > 0 {
+            fail("there is no descriptor for a socket, and idle pipes have some")
+        }
+        socketsRefused = kernel.socketsRefused
         for (place, listener) in plan.configuration.listeners.enumerated() {
             guard let limit = listener.limits.sessionsPerClient else { continue }
             for host in 0..<4 where perHost[place * 4 + host] > limit {
@@ -49,12 +53,24 @@ extension World {
         }
     }
 
+    /// A limit is exceeded by no more than the one connection that each listening socket may be at.
+    private func checkLimits(_ total: Int, _ own: Int, of listener: Listener) {
+        let limit = plan.configuration.limits.sessions
+        if total > limit + plan.configuration.listeners.count - 1 {
+            fail("\(total) sessions, and \(limit) is the limit")
+        }
+        if let limit = listener.limits.sessions, own > limit {
+            fail("\(own) sessions of \(listener.name), and \(limit) is its limit")
+        }
+    }
+
     /// Clients do not wait in a queue while there is room for their sessions, descriptors included.
     private func checkQueues(_ perHost: [Int], _ waitsForDescriptor: Bool) {
         if askedToDrain { return }
         let total = perHost.reduce(0, +)
         for (place, listener) in plan.configuration.listeners.enumerated() {
             let own = perHost[(place * 4)..<(place * 4 + 4)].reduce(0, +)
+            if plan.holdsLimits { checkLimits(total, own, of: listener) }
             let isFull =
                 waitsForDescriptor || total >= min(plan.configuration.limits.sessions, plan.slots)
                 || own >= listener.limits.sessions ?? Int.max

@@ -126,6 +126,9 @@ extension World {
         if accepted + counters[.refused] != kernel.acceptedCount {
             fail("\(kernel.acceptedCount) connections were accepted, \(accepted) are counted")
         }
+        if counters[.refused] > 0, !askedToStop, plan.slots > clients.count {
+            fail("a client was turned away that had been accepted")
+        }
         if counters[.finished] != accepted { fail("a session did not finish") }
         if counters[.connects] != kernel.connectCount + kernel.socketFailureCount {
             fail("connects are counted \(counters[.connects]), there were \(kernel.connectCount)")

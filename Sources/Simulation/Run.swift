@@ -20,8 +20,11 @@ public enum Simulation {
         let world = World(seed: seed, plan: plan, kernel: kernel)
         kernel.world = world
         let snapshot = Snapshot(plan.configuration) { backend in
-            guard case .ipv4(let address, let port) = backend.address else { fatalError("all are IPv4") }
-            return SocketAddress(ipv4: address, port: port)
+            switch backend.address {
+            case .ipv4(let address, let port): return SocketAddress(ipv4: address, port: port)
+            case .unix(let path): return SocketAddress(unixPath: path)!
+            default: fatalError("a world has no such backends")
+            }
         }
         let shared = UnsafeMutablePointer<SharedState>.allocate(capacity: 1)
         shared.initialize(to: SharedState(snapshot: snapshot))
@@ -62,6 +65,7 @@ public enum Simulation {
                 descriptor: plan.logsAccess ? access : -1, format: .json, writeLimitBytes: 1 << 20),
             eventLog: LogSink(descriptor: events, format: .json, writeLimitBytes: 4096))
         settings.isAlone = true
+        settings.backlog = plan.faults.listenerBacklog
         return settings
     }
 

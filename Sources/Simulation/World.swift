@@ -35,6 +35,8 @@ final class World: PeerWorld {
     var causes: Set<UInt8> = []
     /// Records of clients that were gone before their address was asked for.
     var unknownRecords = 0
+    /// As the kernel counted them after the last turn.
+    var socketsRefused: UInt64 = 0
     var failure: String?
 
     /// After this time the worker is drained whatever goes on, and somewhat later stopped.
@@ -140,6 +142,7 @@ final class World: PeerWorld {
         case .refuses: return .refuses
         case .unreachable: return .unreachable
         case .silent: return .silent
+        case .isFull: return .queueIsFull
         case .flaps: return scripts.oneIn(2) ? .refuses : .accepts
         }
     }

@@ -13,6 +13,8 @@ enum BackendManner {
     case silent
     /// Refuses one in two.
     case flaps
+    /// A unix socket whose queue stays full.
+    case isFull
 }
 
 struct WorldPlan {
@@ -33,12 +35,51 @@ struct WorldPlan {
     var bulkBytes: UInt64 = 0
     var patienceNanoseconds: UInt64 = 0
 
+    private static let faultsThatDelayCancels: [Fault] = [
+        .cancelFindsBusy, .cancelMisses, .completionDelayed, .submitBusy,
+    ]
+
+    /// Nothing keeps a cancel of an accept from being in time.
+    var holdsLimits: Bool {
+        faults.submissionEntries == 1024
+            && Self.faultsThatDelayCancels.allSatisfy { faults.odds[$0.rawValue] == 0 }
+    }
+
     init(seed: UInt64) {
         var source = PlanSource(random: RandomSource(seed: seed))
         drawNetwork(&source)
         drawFaults(&source)
         drawConfiguration(&source)
         drawClients(&source)
+        // From a source of its own, so that the worlds of older seeds stay what they are.
+        var later = PlanSource(random: RandomSource(seed: seed ^ 0xED6E_5EED))
+        for fault in Fault.later where later.oneIn(4) {
+            faults.odds[fault.rawValue] = UInt16(later.logarithmic(16, 16_000))
+        }
+        if later.oneIn(16) { drawBurst(&later) }
+        if later.oneIn(4) { drawUnixBackends(&later) }
+    }
+
+    private mutating func drawUnixBackends(_ source: inout PlanSource) {
+        for pool in configuration.pools.indices {
+            for place in configuration.pools[pool].backends.indices where source.oneIn(2) {
+                guard case .ipv4(_, let port) = configuration.pools[pool].backends[place].address else {
+                    continue
+                }
+                configuration.pools[pool].backends[place].address = .unix(path: "/\(port)")
+                if source.oneIn(6) { manners[Int(port) - 1000] = .isFull }
+            }
+        }
+    }
+
+    /// All clients at once, at listeners whose queues hold about as many as there may be sessions.
+    private mutating func drawBurst(_ source: inout PlanSource) {
+        faults.listenerBacklog = Int(3 + source.below(6))
+        configuration.limits.sessions = faults.listenerBacklog + Int(1 + source.below(3))
+        slots = configuration.limits.sessions + 1024
+        clientSpreadNanoseconds = 1 + faults.turnNanoseconds / 2
+        faults.submissionEntries = 1024
+        for fault in Self.faultsThatDelayCancels { faults.odds[fault.rawValue] = 0 }
     }
 
     private mutating func drawNetwork(_ source: inout PlanSource) {
@@ -59,7 +100,7 @@ struct WorldPlan {
     private mutating func drawFaults(_ source: inout PlanSource) {
         faults.odds[Fault.completionBeforeSubmission.rawValue] = 20_000
         if source.oneIn(8) { return }
-        for fault in Fault.allCases where source.oneIn(3) {
+        for fault in Fault.allCases where !Fault.later.contains(fault) && source.oneIn(3) {
             // From hardly ever to often.
             faults.odds[fault.rawValue] = UInt16(source.logarithmic(16, fault.isHarsh ? 1500 : 16_000))
         }

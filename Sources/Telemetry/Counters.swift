@@ -9,7 +9,7 @@ public enum Counter: Int, CaseIterable, Sendable {
     case accepted
     /// Sessions ended; equals the sum over the reasons.
     case finished
-    /// Connections closed at accept because no slot was left.
+    /// Connections closed at accept because no slot was left, or because Weir had been told to stop.
     case refused
     /// Bytes received from clients, and sent to clients, of finished sessions.
     case bytesIn

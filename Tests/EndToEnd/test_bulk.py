@@ -97,6 +97,25 @@ def test_bulk_that_turns_quiet_and_bulk_again_stays_byte_exact(start_weir, backe
     assert weir.wait_for_session()["reason"] == "ok"
 
 
+@pytest.mark.parametrize("buffer_size", ["16KiB", "1MiB"])
+def test_bulk_is_spliced_whatever_the_size_of_the_buffers(
+    start_weir, backend, short_folder, buffer_size
+):
+    """Over a unix socket, which never holds as much as 1 MiB."""
+    weir = start_weir(
+        backend, listener={"bind": f"unix:{short_folder}/front"},
+        limits={"buffer_size": buffer_size, "buffers": 64})
+    client, server = weir.pair(backend)
+    sender, receiver = Sender(client, 1, 128), Receiver(server, pause_at=[0])
+    sender.start()
+    receiver.start()
+    wait_until_still(lambda: sender.sent_bytes, "what the reader holds up")
+    receiver.go_on()
+    finish(sender, receiver)
+    # A pipe that was used stays open for a while.
+    assert weir.pipe_end_count() >= 2
+
+
 def test_fewer_buffers_than_sessions_stall_nobody_for_good(start_weir, backend):
     """16 receive buffers, 64 sessions that want them, and clients that do not read for a while."""
     weir = start_weir(backend, limits={"buffers": 16}, listener={"relay": "copy"})

@@ -62,6 +62,43 @@ def test_a_missing_unix_socket_counts_as_refused(start_weir, backend, short_fold
     assert (session["reason"], session["cause"]) == ("no_backend", "connect_refused")
 
 
+@pytest.fixture
+def full_unix_backend(short_folder):
+    """A unix socket whose queue is full; and what must be accepted before others get in."""
+    listener = listen(f"{short_folder}/full", backlog=0)
+    filler = open_socket(listener.getsockname())
+    filler.connect(listener.getsockname())
+    yield listener
+    filler.close()
+    listener.close()
+
+
+def test_a_unix_backend_whose_queue_is_full_is_waited_for(start_weir, full_unix_backend):
+    weir = start_weir(full_unix_backend)
+    client = weir.connect()
+    client.sendall(b"hello")
+    # It takes no session now, and Weir does not give up.
+    assert not select.select([client], [], [], 0.3)[0]
+    full_unix_backend.accept()[0].close()
+    server = weir.keep(full_unix_backend.accept()[0])
+    assert server.recv(5) == b"hello"
+    server.close()
+    client.close()
+    session = weir.wait_for_session()
+    assert session["attempts"] == 1 and session["connect_us"] >= 200_000
+
+
+def test_a_unix_backend_whose_queue_stays_full_times_out(start_weir, backend, full_unix_backend):
+    weir = start_weir(full_unix_backend, backend, listener={"timeouts": {"connect": "300ms"}})
+    for _ in range(2):
+        exchange(*weir.pair(backend))
+    weir.stop()
+    # The rotation begins with each of the two in turn.
+    (slow,) = [session for session in weir.sessions() if session["attempts"] == 2]
+    assert slow["cause"] == "timeout_connect"
+    assert 300_000 <= slow["total_us"] < 2_000_000
+
+
 def test_a_connect_that_times_out_goes_to_the_next_backend(start_weir, backend, unanswering):
     weir = start_weir(unanswering(), backend, listener={"timeouts": {"connect": "300ms"}})
     for _ in range(4):

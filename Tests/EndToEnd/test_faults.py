@@ -13,7 +13,7 @@ import pytest
 
 from deadlines import wait_until, wait_until_still
 from servers import greet_with
-from streams import Receiver, Sender, ending_of, exchange, finish, receive_to_end
+from streams import Receiver, Sender, ending_of, exchange, finish, receive_exactly, receive_to_end
 from weir_process import json_lines
 
 
@@ -106,6 +106,26 @@ def test_an_odd_descriptor_left_costs_no_client_that_could_wait(start_weir, back
     assert len(cut) <= 5
 
 
+def test_a_client_that_waits_for_a_descriptor_comes_before_those_who_were_not_accepted(
+    start_weir, backend
+):
+    weir = with_descriptors_for_sessions(start_weir, backend, 21)
+    clients = [weir.connect() for _ in range(20)]
+    for index, client in enumerate(clients):
+        client.sendall(b"%02d" % index)
+    serving = []
+    while select.select([backend], [], [], 0.3)[0]:
+        serving.append(weir.keep(backend.accept()[0]))
+    assert [int(receive_exactly(server, 2)) for server in serving] == list(range(10))
+    # The eleventh client was accepted, and there is no descriptor for its backend. Each session that ends gives
+    # back two, and the next client in the queue must not have them.
+    for index in range(5):
+        serving[index].close()
+        clients[index].close()
+        server = weir.keep(backend.accept()[0])
+        assert int(receive_exactly(server, 2)) == 10 + index
+
+
 def with_descriptors_for_sessions(start_weir, backend, count):
     """A Weir that may open `count` descriptors more than it has when it is idle."""
     first = start_weir(backend)
@@ -118,6 +138,8 @@ def test_one_descriptor_short_of_a_session_ends_it_with_that_reason(start_weir, 
     """Enough for the client's socket and not for the backend's: the client waits for the connect timeout."""
     weir = start_weir(backend, listener={"timeouts": {"connect": "300ms"}})
     pair = weir.pair(backend)
+    # The socket that told the service manager may not be closed yet.
+    wait_until_still(weir.descriptor_count, "its descriptors")
     soft, hard = resource.prlimit(weir.pid, resource.RLIMIT_NOFILE)
     # The limit is on numbers: just above the lowest one that is free.
     taken = weir.descriptors()

@@ -91,6 +91,31 @@ pools:
     assert nobody_listens(free)
 
 
+@pytest.mark.parametrize("cause", ["bind", "worker"])
+def test_a_start_that_fails_leaves_no_unix_socket_behind(write, short_folder, cause):
+    path = short_folder / "front"
+    text = GOOD.format(port=1).replace("127.0.0.1:1", f"unix:{path}")
+    if cause == "bind":
+        text = text.replace("listeners:", 'listeners:\n  other: { bind: "192.0.2.1:1", pool: back }')
+        # In the order of the file: the unix socket first.
+        head, other, front, *rest = text.strip().splitlines()
+        text = "\n".join([head, front, other, *rest])
+        done = run_weir("run", "-c", write(text))
+        assert_refuses_to_start(done, "listener other")
+    else:
+        # More workers than there are descriptors for.
+        done = run_weir("run", "-c", write("workers: 64\n" + text), prefix=["prlimit", "--nofile=32:32"])
+        assert done.returncode == 1, done
+    assert not path.exists()
+
+
+def test_more_sockets_than_systemd_may_hand_over_are_an_error(write):
+    path = write(GOOD.format(port=free_port()))
+    script = 'LISTEN_FDS=2000 LISTEN_PID=$$ exec "$@"'
+    done = run_weir("run", "-c", path, prefix=["bash", "-c", script, "sh"])
+    assert_refuses_to_start(done, "LISTEN_FDS", "2000", "1024")
+
+
 def test_an_unknown_address_says_where_to_look(write):
     text = GOOD.format(port=1234).replace("127.0.0.1:1234", "192.0.2.1:1234")
     done = run_weir("run", "-c", write(text))
@@ -174,7 +199,8 @@ def test_check_prints_the_engine_and_the_memory(engine, write):
     done = run_weir("check", write(f"engine: {engine}\n" + GOOD.format(port=1)))
     assert done.returncode == 0, done.stderr
     assert f"# engine: {engine} (" in done.stdout
-    assert "# memory: at most" in done.stdout
+    assert "# memory: at most" in done.stdout and "in full pipes" in done.stdout
+    assert "# descriptors: " in done.stdout
     assert "connect: 5s" in done.stdout, "defaults are filled in"
 
 

@@ -135,11 +135,17 @@ class Weir:
         return len(self.descriptors())
 
     def socket_count(self):
+        return self._count("socket:")
+
+    def pipe_end_count(self):
+        return self._count("pipe:")
+
+    def _count(self, kind):
         folder = f"/proc/{self.pid}/fd"
         count = 0
         for name in os.listdir(folder):
             try:
-                count += os.readlink(f"{folder}/{name}").startswith("socket:")
+                count += os.readlink(f"{folder}/{name}").startswith(kind)
             except FileNotFoundError:
                 pass
         return count
@@ -204,7 +210,7 @@ class Weir:
             sock.close()
 
 
-def run_weir(*arguments, **options):
+def run_weir(*arguments, prefix=(), **options):
     """A command that ends by itself."""
     return subprocess.run(
-        [BINARY, *arguments], capture_output=True, text=True, timeout=PATIENCE_SECONDS, **options)
+        [*prefix, BINARY, *arguments], capture_output=True, text=True, timeout=PATIENCE_SECONDS, **options)
