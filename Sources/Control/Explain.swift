@@ -19,10 +19,11 @@ public struct Explanation {
         /// Indices of backends, in the order in which they would be tried.
         let order: [Int]
 
-        /// Of requests, in the long run, while nobody is full; 0 takes none.
-        func share(of backend: Backend) -> Double {
+        /// Of requests, in the long run, while nobody is full; with at most two decimals.
+        func shareText(of backend: Backend) -> String {
             let total = pool.backends.reduce(0) { $0 + $1.weight }
-            return total == 0 ? 0 : Double(backend.weight) / Double(total)
+            let hundredths = total == 0 ? 0 : (Double(backend.weight) / Double(total) * 10_000).rounded()
+            return Quantities.shareText(hundredths / 10_000)
         }
     }
 

@@ -92,7 +92,7 @@ extension Explanation {
             let most = backend.maxSessions.map { ", unless it has \($0) sessions" } ?? ""
             return [
                 "\(position + 1).", backend.name, backend.address.description, "weight \(backend.weight)",
-                "\(percentText(choice.share(of: backend))) of requests\(most)",
+                "\(choice.shareText(of: backend)) of requests\(most)",
             ]
         }
         for backend in choice.pool.backends {
@@ -187,7 +187,7 @@ extension Explanation {
             guard let reason = splitReason(pools), case .split(let shares)? = route?.action else {
                 return [.init("action", .string("pool"))] + pool
             }
-            let parts = shares.map { JSON.Member($0.pool, .string(percentText($0.share))) }
+            let parts = shares.map { JSON.Member($0.pool, .string(Quantities.shareText($0.share))) }
             return [
                 .init("action", .string("split")), .init("split", .object(parts)),
                 .init("split_by", .string(reason)),
@@ -202,7 +202,7 @@ extension Explanation {
                 .init("backend", .string(backend.name)),
                 .init("address", .string(backend.address.description)),
                 .init("weight", .integer(backend.weight)),
-                .init("share", .string(percentText(choice.share(of: backend)))),
+                .init("share", .string(choice.shareText(of: backend))),
             ]
             if let most = backend.maxSessions { members.append(.init("max_sessions", .integer(most))) }
             return JSON.object(members)

@@ -30,7 +30,7 @@ extension RouteAction {
         case .pool(let name): "pool \(name)"
         case .split(let shares):
             "split over "
-                + shares.map { "\($0.pool) \(percentText($0.share))" }.joined(separator: ", ")
+                + shares.map { "\($0.pool) \(Quantities.shareText($0.share))" }.joined(separator: ", ")
         case .redirect(let redirect): "redirect to \(redirect.location), status \(redirect.status)"
         case .respond(let response): "respond with status \(response.status)"
         }
@@ -57,12 +57,4 @@ extension HeaderChanges {
         fieldsSet.map { "set \($0.name): \($0.value)" } + fieldsAdded.map { "add \($0.name): \($0.value)" }
             + namesRemoved.map { "remove \($0)" }
     }
-}
-
-/// A share of 0...1 in percent, with up to two decimals.
-func percentText(_ share: Double) -> String {
-    let hundredths = Int((share * 10_000).rounded())
-    let (percent, rest) = (hundredths / 100, hundredths % 100)
-    if rest == 0 { return "\(percent)%" }
-    return rest % 10 == 0 ? "\(percent).\(rest / 10)%" : "\(percent).\(rest < 10 ? "0" : "")\(rest)%"
 }

@@ -96,8 +96,10 @@ enum Commands {
 
     private static let demo = Command(
         name: "demo", arguments: "",
-        summary: "see it work: three sample backends and a listener, nothing else needed",
-        details: ["Prints the curl lines to try, then the log. Ctrl-C stops it."],
+        summary: "see it work: three sample backends, a tcp and an http listener, nothing else needed",
+        details: [
+            "Prints the curl lines to try and the file that it runs on, then the log. Ctrl-C stops it."
+        ],
         example: "weir demo"
     ) { (arguments) throws(Failure) in
         try arguments.finish()
