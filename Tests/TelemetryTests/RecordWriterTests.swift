@@ -102,6 +102,7 @@ func withBytes(_ bytes: [UInt8], _ body: (UnsafeRawBufferPointer) -> Void) {
     @Test func textQuotesOnlyWhatNeedsIt() {
         let line = record(.text) { writer in
             writer.word("event", "started")
+            writer.word("advice", "do this")
             withBytes(Array("plain".utf8)) { writer.text("a", $0) }
             withBytes(Array("two words".utf8)) { writer.text("b", $0) }
             withBytes([]) { writer.text("c", $0) }
