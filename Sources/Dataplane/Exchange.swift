@@ -80,6 +80,8 @@ struct Exchange: BitwiseCopyable {
     var firstByteAt: UInt64 = 0
     /// Bytes of the request that were taken in.
     var bytesIn: UInt64 = 0
+    /// With an upgrade: what the client had sent until then.
+    var bytesInBefore: UInt64 = 0
     /// What the client had been sent before.
     var bytesOutBefore: UInt64 = 0
     var text = ExchangeText()

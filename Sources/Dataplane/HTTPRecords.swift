@@ -32,7 +32,11 @@ extension Worker {
         record.word("reason", exchange.pointee.reason.name)
         writeCause(&record, session, exchange)
         if exchange.pointee.isUpgraded { record.flag("upgraded") }
-        record.number("bytes_in", exchange.pointee.bytesIn)
+        var bytesIn = exchange.pointee.bytesIn
+        if exchange.pointee.isUpgraded {
+            bytesIn += session.pointee.toBackend.received - exchange.pointee.bytesInBefore
+        }
+        record.number("bytes_in", bytesIn)
         record.number("bytes_out", session.pointee.toClient.delivered - exchange.pointee.bytesOutBefore)
         writeTimes(&record, session, exchange)
         accessLog.buffer.commit(bytes: record.finish())

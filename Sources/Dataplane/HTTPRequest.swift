@@ -26,6 +26,7 @@ extension Worker {
                 if joinInput(relay) { continue }
                 if session.pointee.headStartedAt == 0 { session.pointee.headStartedAt = now }
                 setHTTPTimer(slot, session)
+                if !session.isInKernel(.receiveFromClient) { resume(slot, session, .toBackend) }
                 return
             case .refused(let refusal):
                 refuse(slot, session, refusal)

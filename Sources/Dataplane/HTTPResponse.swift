@@ -230,6 +230,7 @@ extension Worker {
     ) {
         session.pointee.isHTTP = false
         exchange.pointee.isUpgraded = true
+        exchange.pointee.bytesInBefore = session.pointee.toBackend.received - heldBytes(session.relay(.toBackend))
         for direction in Direction.allCases {
             let relay = session.relay(direction)
             relay.pointee.phase = .copying
@@ -252,6 +253,17 @@ extension Worker {
                 resume(slot, session, direction)
             }
         }
+    }
+
+    /// Received and not passed on.
+    private func heldBytes(_ relay: UnsafeMutablePointer<Relay>) -> UInt64 {
+        var bytes: UInt64 = 0
+        var buffer = relay.pointee.input.head
+        while buffer != BufferRing.none {
+            bytes += UInt64(buffers.segment(buffer).pointee.length)
+            buffer = buffers.segment(buffer).pointee.next
+        }
+        return bytes
     }
 
     // MARK: Failures of the backend

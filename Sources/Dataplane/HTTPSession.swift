@@ -200,8 +200,7 @@ extension Worker {
                 passOnEnd(slot, session, .toClient)
                 return
             }
-            if session.pointee.state == .relaying || session.pointee.exchange != Exchange.none,
-                exchange(session).pointee.response.phase == .done
+            if session.pointee.exchange != Exchange.none, exchange(session).pointee.response.phase == .done
             {
                 finishExchange(slot, session)
                 return

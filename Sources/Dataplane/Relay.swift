@@ -131,12 +131,18 @@ extension Worker {
     ) {
         let relay = session.relay(direction)
         let isReceiving = session.isInKernel(.receive(direction))
-        if relay.pointee.queue.count + relay.pointee.input.count >= queueLimit {
+        if relay.pointee.queue.count + relay.pointee.input.count >= max(queueLimit, leastLimit(session)) {
             if isReceiving { stopReceiving(slot, session, direction) }
             watchSource(slot, session, direction)
         } else if !isReceiving, !relay.pointee.isStarved, !session.isInKernel(.cancelReceive(direction)) {
             receive(slot, session, direction)
         }
+    }
+
+    /// In http mode a head that has come in part waits in one buffer for the rest.
+    @inline(__always)
+    private func leastLimit(_ session: UnsafeMutablePointer<Session>) -> UInt16 {
+        session.pointee.isHTTP ? 2 : 0
     }
 
     /// A receive ended without data.
@@ -213,8 +219,8 @@ extension Worker {
         if session.isInKernel(.receive(direction)) || session.isInKernel(.cancelReceive(direction)) { return }
         switch relay.pointee.phase {
         case .copying:
-            if relay.pointee.queue.count + relay.pointee.input.count <= queueResumes, !relay.pointee.isStarved
-            {
+            let held = relay.pointee.queue.count + relay.pointee.input.count
+            if held <= max(queueResumes, leastLimit(session) / 2), !relay.pointee.isStarved {
                 receive(slot, session, direction)
             }
         case .switching:
