@@ -60,7 +60,8 @@ let package = Package(
         .target(
             name: "Control",
             dependencies: [
-                "Base", "CLinux", "Configuration", "HTTP1", "Telemetry", "Dataplane", "Ring", "EmulatedKernel",
+                "Base", "CLinux", "Configuration", "HTTP1", "Telemetry", "Dataplane", "Ring",
+                "EmulatedKernel",
             ],
             swiftSettings: common),
         .target(

@@ -44,8 +44,8 @@ enum Commands {
         summary: "validate a configuration; print what it comes to",
         details: [
             "Prints all errors of the file with line and column and exits with 1, or prints the",
-            "configuration with every default filled in, the engine that this host gives it, and the",
-            "memory it will take at most.",
+            "configuration with every default filled in, the routes of http listeners in words, the engine",
+            "that this host gives it, and the descriptors and memory it will take at most.",
         ],
         example: "weir check weir.yaml"
     ) { (arguments) throws(Failure) in
@@ -96,7 +96,7 @@ enum Commands {
 
     private static let demo = Command(
         name: "demo", arguments: "",
-        summary: "see it work: three sample backends, a tcp and an http listener, nothing else needed",
+        summary: "see it work: sample backends, a tcp and an http listener",
         details: [
             "Prints the curl lines to try and the file that it runs on, then the log. Ctrl-C stops it."
         ],

@@ -189,10 +189,11 @@ def test_an_unknown_option_or_command_is_refused_with_a_guess(tmp_path):
 
 
 def test_help_and_version_fit_a_screen():
-    for words in (["--help"], ["run", "--help"], ["check", "--help"], ["demo", "--help"]):
-        done = run_weir(*words)
+    for words in ([], ["run"], ["check"], ["explain"], ["demo"], ["schema"]):
+        done = run_weir(*words, "--help")
         assert done.returncode == 0 and done.stderr == ""
         assert "Example" in done.stdout and len(done.stdout.splitlines()) <= 24
+        assert max(map(len, done.stdout.splitlines())) <= 100
     done = run_weir("--version")
     assert done.returncode == 0 and done.stdout.startswith("weir ")
 

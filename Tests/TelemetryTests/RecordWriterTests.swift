@@ -111,7 +111,8 @@ func withBytes(_ bytes: [UInt8], _ body: (UnsafeRawBufferPointer) -> Void) {
             writer.endObject()
             writer.number("n", 1)
         }
-        #expect(line == "event=started a=plain b=\"two words\" c=\"\" pick.candidates=3 n=1\n")
+        #expect(
+            line == "event=started advice=\"do this\" a=plain b=\"two words\" c=\"\" pick.candidates=3 n=1\n")
     }
 
     @Test func objectsNest() {
