@@ -7,6 +7,7 @@ enum Keys {
     /// The kernel's limit of one buffer ring is 32768 entries.
     static let bufferRange = 16...32_768
     static let bufferSizeRangeBytes = 1024...(1 << 20)
+    static let bodySizeRangeBytes = 0...(1 << 50)
     static let headerCountRange = 8...1024
     static let weightRange = 0...65_535
     static let backendLimit = 65_535
@@ -188,6 +189,9 @@ enum Keys {
                     "sessions_per_client", \.sessionsPerClient, ValueType.wholeNumber(sessionRange).optional,
                     absent: "no limit",
                     "Sessions of one client address at once. Beyond it, a connection is closed."),
+                Field(
+                    "body_size", \.bodySizeBytes, .size(bodySizeRangeBytes),
+                    "In http mode: a request's body. A longer one is answered with 413."),
             ])
     }
 

@@ -23,7 +23,7 @@ struct BodyState: BitwiseCopyable {
     var framing = Framing.none
     /// How chunks are written anew.
     var mode = ChunkedBody.Mode.rechunk
-    /// Bytes, with `length`.
+    /// Bytes that are to come, with `length`; of a chunked request, those that came.
     var remaining: UInt64 = 0
     var chunks = ChunkedBody()
 

@@ -62,6 +62,11 @@ extension Worker {
         exchange.pointee.bytesIn = UInt64(length)
         exchange.pointee.request.begin(head.framing)
         keepText(session, exchange, octets, head)
+        if case .length(let count) = head.framing, count > httpPlan(session).pointee.bodyLimitBytes {
+            consumeHead(session, head)
+            answer(slot, session, 413, .bodyTooLarge)
+            return
+        }
         route(slot, session, exchange, octets, head)
     }
 
@@ -279,6 +284,13 @@ extension Worker {
         var taken: UInt64 = 0
         let result = passBody(session.relay(.toBackend), &exchange.pointee.request, behind: buffer, &taken)
         exchange.pointee.bytesIn += taken
+        if exchange.pointee.request.framing == .chunked {
+            exchange.pointee.request.remaining += taken
+            if exchange.pointee.request.remaining > httpPlan(session).pointee.bodyLimitBytes {
+                fail(slot, session, 413, .bodyTooLarge)
+                return false
+            }
+        }
         switch result {
         case .goesOn: return true
         case .refused(let refusal):
