@@ -11,7 +11,8 @@ import Routing
 /// What would become of a request.
 public struct RequestDecision: Sendable {
     public enum Outcome: Sendable, Equatable {
-        /// The head breaks a rule: the answer's status, and the cause as the log has it.
+        /// The head breaks a rule, or announces too long a body: the answer's status, and the cause (of the body:
+        /// the reason) as the log has it.
         case refused(status: Int, cause: String)
         /// No route matches, and there is no pool for such requests: 404.
         case notFound
@@ -64,6 +65,10 @@ extension Snapshot {
         return octets.withUnsafeBufferPointer { octets in
             do throws(Refusal) {
                 let head = try parse(octets, into: fields)
+                if case .length(let count) = head.framing, count > plan.pointee.bodyLimitBytes {
+                    return RequestDecision(
+                        outcome: .refused(status: 413, cause: "\(Reason.bodyTooLarge.name)"))
+                }
                 return decide(head, octets.baseAddress!, fields, plan, client, draw: draw)
             } catch {
                 return RequestDecision(

@@ -14,6 +14,7 @@ listeners:
   web:
     bind: "127.0.0.1:8080"
     mode: http
+    limits: { body_size: 1MiB }
     forwarded: { trusted: [10.0.0.0/8, "2001:db8::/32"] }
     routes:
       - { match: { path: /ping }, respond: { status: 202, body: "pong" } }
@@ -64,7 +65,7 @@ def test_every_part_of_a_route_that_matches_is_shown(explain):
         "POST", "http://a.example.com:81/shop/x?q=1&r", "-H", "X-A: b", "-H", "Connection: x-hop, close",
         "-H", "x-hop: 1", "--client", "10.1.2.3")
     for part in (
-        "route     3 of 5 (line 10): host *.example.com, path /shop/*, method GET or POST, header x-a: any, "
+        "route     3 of 5 (line 11): host *.example.com, path /shop/*, method GET or POST, header x-a: any, "
         "query q=1\n",
         "action    pool weighted\n",
         "sends     POST /store/x?q=1&r\n",
@@ -86,7 +87,7 @@ def test_every_part_of_a_route_that_matches_is_shown(explain):
 
 def test_the_same_for_programs(decided):
     decision = decided("http://a.example.com/shop?q=1", "-H", "x-a: b", "--client", "2001:db8::1")
-    assert (decision["route"], decision["line"], decision["action"]) == (3, 10, "pool")
+    assert (decision["route"], decision["line"], decision["action"]) == (3, 11, "pool")
     assert (decision["pool"], decision["target"]) == ("weighted", "/store?q=1")
     assert decision["request_headers"] == ["set x-env: prod", "add x-more: yes", "remove x-debug"]
     assert decision["response_headers"] == ["set x-served-by: weir"]
@@ -146,6 +147,7 @@ def test_what_is_left_to_chance_is_drawn_anew_for_another_number(decided):
     (["http://a/", "-H", "Content-Length: 1", "-H", "Transfer-Encoding: chunked"], 400, "conflicting_length"),
     (["http://a/", "-H", "Transfer-Encoding: gzip, chunked"], 501, "unsupported_transfer_encoding"),
     (["http://a/", "-H", "Host: b", "-H", "Host: c"], 400, "several_hosts"),
+    (["PUT", "http://a/ping", "-H", "Content-Length: 1048577"], 413, "body_too_large"),
     (["http://a/" + "x" * 9000], 414, "target_too_long"),
     (["http://a/", *["-H", "a: b"] * 101], 431, "too_many_fields"),
     (["http://a/", "-H", "a: " + "b" * 17000], 431, "head_too_large"),
