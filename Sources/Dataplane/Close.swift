@@ -28,6 +28,12 @@ extension Worker {
     /// what it holds.
     mutating func finish(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ reason: Reason) {
         guard session.pointee.state != .closing else { return }
+        // A response that is cut off must not look whole, not even one that the end of its connection ends.
+        if session.pointee.isHTTP, reason != .ok, session.pointee.exchange != Exchange.none,
+            exchange(session).pointee.hasAnswered
+        {
+            reset(session.pointee.clientDescriptor)
+        }
         session.pointee.state = .closing
         session.pointee.reason = reason
         timers.clear(slot)

@@ -56,6 +56,8 @@ struct Exchange: BitwiseCopyable {
     var scan = HeadScan()
     /// The client is to send more requests on its connection.
     var isPersistent = false
+    /// The client did not say that it will not: it may be sending one already.
+    var mayBeFollowed = false
     var wantsUpgrade = false
     var acceptsTrailers = false
     var prefersJSON = false

@@ -24,6 +24,10 @@ extension Worker {
             switch session.pointee.headScan.advance(octets, count: count, limits: http.limits) {
             case .incomplete:
                 if joinInput(relay) { continue }
+                if session.pointee.hasClientEnded {
+                    endedInHead(slot, session)
+                    return
+                }
                 if session.pointee.headStartedAt == 0 { session.pointee.headStartedAt = now }
                 setHTTPTimer(slot, session)
                 if !session.isInKernel(.receiveFromClient) { resume(slot, session, .toBackend) }
@@ -57,6 +61,7 @@ extension Worker {
         exchange.pointee.method = head.method
         exchange.pointee.minorVersion = head.minorVersion
         exchange.pointee.isPersistent = head.isPersistent
+        exchange.pointee.mayBeFollowed = head.isPersistent
         exchange.pointee.wantsUpgrade = head.wantsUpgrade
         exchange.pointee.acceptsTrailers = head.acceptsTrailers
         exchange.pointee.bytesIn = UInt64(length)
@@ -219,7 +224,15 @@ extension Worker {
             buffers.giveBack(buffer)
             return
         }
-        if exchange.pointee.request.phase == .done, exchange.pointee.method.isIdempotent {
+        if exchange.pointee.request.phase == .body, session.pointee.hasClientEnded {
+            buffers.giveBack(buffer)
+            finish(slot, session, .clientClosed)
+            return
+        }
+        // All of it must lie in this one buffer to be sent again.
+        if exchange.pointee.request.phase == .done, relay.pointee.queue.isEmpty,
+            exchange.pointee.method.isIdempotent
+        {
             exchange.pointee.replay = buffer
             exchange.pointee.replayBytes = buffers.segment(buffer).pointee.length
             buffers.segment(buffer).pointee.isKept = true
@@ -265,6 +278,10 @@ extension Worker {
             return
         }
         guard passRequestBody(slot, session, exchange, behind: BufferRing.none) else { return }
+        if exchange.pointee.request.phase == .body, session.pointee.hasClientEnded {
+            finishReset(slot, session, .clientClosed)
+            return
+        }
         if exchange.pointee.request.phase == .done, relay.pointee.queue.isEmpty {
             requestSent(slot, session)
         } else {
@@ -293,7 +310,10 @@ extension Worker {
         case .refused(let refusal):
             exchange.pointee.refusal = refusal.rawValue + 1
             fail(slot, session, refusal.status, .badRequest)
-        case .noBuffer: fail(slot, session, 503, .overloaded)
+        case .noBuffer:
+            // Counted, but not taken: nobody may read it as the next request.
+            exchange.pointee.request.phase = .dropped
+            fail(slot, session, 503, .overloaded)
         }
         return false
     }

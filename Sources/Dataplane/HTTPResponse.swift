@@ -166,7 +166,7 @@ extension Worker {
         case .none, .length: break
         }
         // The rest of an upload that was answered early is not waited for.
-        if exchange.pointee.request.phase != .done || command != .run || session.pointee.hasClientEnded {
+        if exchange.pointee.request.phase != .done || command != .run || asksNoMore(session) {
             exchange.pointee.isPersistent = false
         }
     }
@@ -198,6 +198,8 @@ extension Worker {
                 exchange.pointee.request.phase == .done && session.pointee.toBackend.queue.isEmpty
                 && relay.pointee.input.isEmpty && exchange.pointee.isBackendPersistent
             buffers.drop(&relay.pointee.input)
+            // The rest may have come while it was going over to splice.
+            relay.pointee.phase = .copying
             releaseCandidate(session)
             if isClean {
                 parkConnection(slot, session)
@@ -315,6 +317,8 @@ extension Worker {
     private mutating func replay(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
     ) {
+        // Where its send failed it is still queued; it is kept, so that this does not give it back.
+        buffers.drop(&session.pointee.toBackend.queue)
         dropConnection(slot, session)
         let segment = buffers.segment(exchange.pointee.replay)
         segment.pointee.offset = 0
@@ -362,6 +366,10 @@ extension Worker {
         session.pointee.lastActivityAt = now
         session.pointee.toBackend.phase = .ended
         relay.pointee.phase = .ending
-        if relay.pointee.queue.isEmpty, relay.pointee.pipedBytes == 0 { passOnEnd(slot, session, .toClient) }
+        if relay.pointee.queue.isEmpty, relay.pointee.pipedBytes == 0 {
+            passOnEnd(slot, session, .toClient)
+        } else {
+            setHTTPTimer(slot, session)
+        }
     }
 }

@@ -46,6 +46,11 @@ extension Worker {
         }
     }
 
+    /// The client has ended, and all that it asked before has begun.
+    func asksNoMore(_ session: UnsafeMutablePointer<Session>) -> Bool {
+        session.pointee.hasClientEnded && session.pointee.toBackend.input.isEmpty
+    }
+
     /// Weir drains: a client that has asked nothing is not waited for.
     mutating func endAwaiting() {
         for slot in 0..<UInt32(sessions.highWater) where sessions.isLive(slot) {
@@ -155,15 +160,21 @@ extension Worker {
             if session.pointee.toBackend.input.isEmpty {
                 finish(slot, session, .ok)
             } else {
-                beginRefused(slot, session, reason: .clientClosed)
-                finish(slot, session, .clientClosed)
+                endedInHead(slot, session)
             }
-        case .connecting, .relaying:
-            // Half-closed after a whole request: it gets its answer.
-            if exchange(session).pointee.request.phase != .done { finishReset(slot, session, .clientClosed) }
+        case .relaying:
+            // Half-closed after a whole request, or one that is not read on: it gets its answer.
+            if exchange(session).pointee.request.phase == .body { finishReset(slot, session, .clientClosed) }
         case .lingering: finish(slot, session, .ok)
-        case .closing: break
+        // What came of the body is looked at when the backend is there.
+        case .connecting, .closing: break
         }
+    }
+
+    /// A request's head will not come whole.
+    mutating func endedInHead(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        beginRefused(slot, session, reason: .clientClosed)
+        finish(slot, session, .clientClosed)
     }
 
     /// A read or a write of one side failed, or a watch says that it is in error.
@@ -207,7 +218,12 @@ extension Worker {
         } else {
             requestSent(slot, session)
         }
-        if session.pointee.state == .relaying { resume(slot, session, direction) }
+        // The backend may have said all and be gone.
+        if session.pointee.state == .relaying,
+            direction == .toBackend || session.pointee.connection != BackendConnection.none
+        {
+            resume(slot, session, direction)
+        }
     }
 
     // MARK: The end of an exchange
@@ -217,11 +233,12 @@ extension Worker {
         let exchange = exchange(session)
         let isBroken = exchange.pointee.request.phase != .done
         let goesOn = exchange.pointee.isPersistent && !isBroken
+        let mayBeSending = isBroken || exchange.pointee.mayBeFollowed
         endExchange(slot, session, exchange.pointee.reason)
         if goesOn {
             session.pointee.headStartedAt = session.pointee.toBackend.input.isEmpty ? 0 : now
             awaitRequest(slot, session)
-        } else if isBroken || !session.pointee.toBackend.input.isEmpty {
+        } else if mayBeSending || !session.pointee.toBackend.input.isEmpty {
             linger(slot, session)
         } else {
             finish(slot, session, .ok)
