@@ -158,8 +158,9 @@ extension Worker {
                 finish(slot, session, .clientClosed)
             }
         case .connecting, .relaying:
-            // Half-closed after a whole request: it gets its answer.
-            if exchange(session).pointee.request.phase != .done { finishReset(slot, session, .clientClosed) }
+            // Half-closed after a whole request, or one that is not read any further: it gets its answer.
+            let phase = exchange(session).pointee.request.phase
+            if phase != .done, phase != .dropped { finishReset(slot, session, .clientClosed) }
         case .lingering: finish(slot, session, .ok)
         case .closing: break
         }

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from addresses import free_port, listen, text_of
+from http_peers import Script
 from servers import Server
 from weir_process import BINARY, Weir, run_weir
 
@@ -110,8 +111,32 @@ def start_weir(engine, tmp_path):
             weir.kill()
 
 
+@pytest.fixture
+def start_http(start_weir):
+    """As `start_weir`, with the listener in http mode."""
+
+    def start(*backends, listener=None, **options):
+        return start_weir(*backends, listener={"mode": "http", **(listener or {})}, **options)
+
+    return start
+
+
+@pytest.fixture
+def new_script(new_server):
+    """A backend that answers as a function says: its `Script`, which has the server as `server`."""
+
+    def new(answer=None, address=None):
+        script = Script(answer)
+        script.server = new_server(script, address)
+        return script
+
+    return new
+
+
 def address_of(backend):
     """What a pool's list of backends says: a socket or a server by its address, all else as it is."""
+    if isinstance(backend, Script):
+        backend = backend.server
     if isinstance(backend, Server):
         backend = backend.listener
     if isinstance(backend, socket.socket):
