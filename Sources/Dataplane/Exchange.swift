@@ -44,6 +44,8 @@ struct Exchange: BitwiseCopyable {
     static let none = UInt32.max
     static let noRoute = UInt32.max
 
+    /// Of the request, for logs and backends.
+    var identifier: UInt64 = 0
     var method = Method.other
     /// Of the client's HTTP version.
     var minorVersion: UInt8 = 1
