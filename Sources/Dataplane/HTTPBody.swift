@@ -72,7 +72,10 @@ extension Worker {
         _ relay: UnsafeMutablePointer<Relay>, consumed: Int, produced: Int, _ behind: UInt16
     ) -> Bool {
         let segment = buffers.segment(relay.pointee.input.head)
-        if produced == 0 || copy(produced, of: relay.pointee.input.head, behind, relay) {
+        // Behind a buffer that is queued already it would be out of order.
+        if produced == 0
+            || relay.pointee.queue.isEmpty && copy(produced, of: relay.pointee.input.head, behind: behind)
+        {
             consumeInput(relay, consumed)
             return true
         }
@@ -83,21 +86,20 @@ extension Worker {
             return true
         }
         guard let buffer = buffers.takeSpare() else { return false }
-        _ = copy(produced, of: relay.pointee.input.head, buffer, relay)
+        let isCopied = copy(produced, of: relay.pointee.input.head, behind: buffer)
+        precondition(isCopied, "what lay in one buffer fits into an empty one")
         buffers.append(buffer, to: &relay.pointee.queue)
         consumeInput(relay, consumed)
         return true
     }
 
     /// Copies the first bytes of a buffer behind those of another that is not sent yet; false where they do not fit,
-    /// or would be out of order.
-    private func copy(
-        _ count: Int, of source: UInt16, _ target: UInt16, _ relay: UnsafeMutablePointer<Relay>
-    ) -> Bool {
+    /// or there is none.
+    private func copy(_ count: Int, of source: UInt16, behind target: UInt16) -> Bool {
         guard target != BufferRing.none else { return false }
         let segment = buffers.segment(target)
         let end = Int(segment.pointee.offset + segment.pointee.length)
-        guard relay.pointee.queue.isEmpty, end + count <= buffers.bufferSizeBytes else { return false }
+        guard end + count <= buffers.bufferSizeBytes else { return false }
         (buffers.bytes(target) + end).copyMemory(
             from: buffers.bytes(source) + Int(buffers.segment(source).pointee.offset), byteCount: count)
         segment.pointee.length += UInt32(count)
