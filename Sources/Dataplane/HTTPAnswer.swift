@@ -114,7 +114,7 @@ extension Worker {
             exchange.pointee.request.phase = .dropped
             buffers.drop(&relay.pointee.input)
         }
-        if exchange.pointee.request.phase == .dropped || command != .run || session.pointee.hasClientEnded {
+        if exchange.pointee.request.phase == .dropped || command != .run || asksNoMore(session) {
             exchange.pointee.isPersistent = false
         }
     }

@@ -24,6 +24,10 @@ extension Worker {
             switch session.pointee.headScan.advance(octets, count: count, limits: http.limits) {
             case .incomplete:
                 if joinInput(relay) { continue }
+                if session.pointee.hasClientEnded {
+                    headCutShort(slot, session)
+                    return
+                }
                 if session.pointee.headStartedAt == 0 { session.pointee.headStartedAt = now }
                 setHTTPTimer(slot, session)
                 return

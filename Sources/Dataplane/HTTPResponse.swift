@@ -84,6 +84,8 @@ extension Worker {
     ) -> Bool {
         let relay = session.relay(.toClient)
         exchange.pointee.scan = HeadScan()
+        // Each takes a buffer: more of them wait until the client has taken these.
+        if head.isInterim, relay.pointee.queue.count >= queueLimit { return false }
         // HTTP/1.0 has no interim responses (RFC 9110, section 15.2).
         if head.isInterim, exchange.pointee.minorVersion == 0 {
             consumeInput(relay, Int(head.length))
@@ -165,7 +167,7 @@ extension Worker {
         case .none, .length: break
         }
         // The rest of an upload that was answered early is not waited for.
-        if exchange.pointee.request.phase != .done || command != .run || session.pointee.hasClientEnded {
+        if exchange.pointee.request.phase != .done || command != .run || asksNoMore(session) {
             exchange.pointee.isPersistent = false
         }
     }
@@ -259,7 +261,9 @@ extension Worker {
         guard session.pointee.exchange != Exchange.none else { return }
         let exchange = exchange(session)
         let relay = session.relay(.toClient)
-        guard exchange.pointee.response.phase == .body, exchange.pointee.response.framing == .untilClose
+        // Where the request failed this may be a reset, whose error the failing send took.
+        guard exchange.pointee.response.phase == .body, exchange.pointee.response.framing == .untilClose,
+            exchange.pointee.request.phase != .dropped
         else {
             backendFailed(slot, session, .backendClosed)
             return
@@ -271,6 +275,20 @@ extension Worker {
         }
         startSending(slot, session, .toClient)
         responseReceived(slot, session)
+    }
+
+    /// The backend takes no more of the request, but may have answered already, as servers do that close with an
+    /// upload unread: reading goes on, and ends soon.
+    mutating func requestUndeliverable(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        guard session.pointee.exchange != Exchange.none, session.pointee.connection != BackendConnection.none
+        else { return }
+        let exchange = exchange(session)
+        exchange.pointee.request.phase = .dropped
+        stopRequest(session, exchange)
+        if !session.isInKernel(.sendToBackend) { dropQueue(session.relay(.toBackend)) }
+        if exchange.pointee.requestSentAt == 0 { exchange.pointee.requestSentAt = now }
+        resume(slot, session, .toClient)
+        setHTTPTimer(slot, session)
     }
 
     /// The backend's connection is of no use any more.
@@ -302,6 +320,7 @@ extension Worker {
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
     ) {
         dropConnection(slot, session)
+        exchange.pointee.request.phase = .done
         let segment = buffers.segment(exchange.pointee.replay)
         segment.pointee.offset = 0
         segment.pointee.length = exchange.pointee.replayBytes

@@ -46,6 +46,11 @@ extension Worker {
         }
     }
 
+    /// The client sends no more, and what it sent is read.
+    func asksNoMore(_ session: UnsafeMutablePointer<Session>) -> Bool {
+        session.pointee.hasClientEnded && session.pointee.toBackend.input.isEmpty
+    }
+
     /// Weir drains: a client that has asked nothing is not waited for.
     mutating func endAwaiting() {
         for slot in 0..<UInt32(sessions.highWater) where sessions.isLive(slot) {
@@ -154,8 +159,7 @@ extension Worker {
             if session.pointee.toBackend.input.isEmpty {
                 finish(slot, session, .ok)
             } else {
-                beginRefused(slot, session, reason: .clientClosed)
-                finish(slot, session, .clientClosed)
+                headCutShort(slot, session)
             }
         case .connecting, .relaying:
             // Half-closed after a whole request, or one that is not read any further: it gets its answer.
@@ -166,15 +170,36 @@ extension Worker {
         }
     }
 
-    /// A read or a write of one side failed, or a watch says that it is in error.
+    /// The client ended inside a head.
+    mutating func headCutShort(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        beginRefused(slot, session, reason: .clientClosed)
+        finish(slot, session, .clientClosed)
+    }
+
+    /// A read failed: this side has no more to say.
+    mutating func httpSourceBroke(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
+    ) {
+        if direction == .toBackend {
+            clientFailed(slot, session)
+        } else {
+            backendFailed(slot, session, .backendReset)
+        }
+    }
+
+    /// A write to one side failed, or a watch says that it is in error.
     mutating func httpSideFailed(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ side: LostSide
     ) {
         if side == .client {
-            finish(slot, session, session.pointee.state == .lingering ? .ok : .clientReset)
+            clientFailed(slot, session)
         } else {
-            backendFailed(slot, session, .backendReset)
+            requestUndeliverable(slot, session)
         }
+    }
+
+    private mutating func clientFailed(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        finish(slot, session, session.pointee.state == .lingering ? .ok : .clientReset)
     }
 
     // MARK: Sending
@@ -209,7 +234,19 @@ extension Worker {
         } else {
             requestSent(slot, session)
         }
-        if session.pointee.state == .relaying { resume(slot, session, direction) }
+        guard session.pointee.state == .relaying else { return }
+        if direction == .toClient {
+            // The backend's connection may be free already.
+            if session.pointee.connection == BackendConnection.none { return }
+            // An interim response may have waited for room.
+            if exchange(session).pointee.response.phase == .head, session.pointee.toClient.input.count > 0 {
+                readResponse(slot, session)
+                if session.pointee.state != .relaying || !session.pointee.isHTTP { return }
+                keepReceivingHTTP(slot, session, direction)
+                return
+            }
+        }
+        resume(slot, session, direction)
     }
 
     // MARK: The end of an exchange
