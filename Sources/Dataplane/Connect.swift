@@ -172,7 +172,11 @@ extension Worker {
     mutating func leaveBackend(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         releaseCandidate(session)
         if session.pointee.connection != BackendConnection.none {
+            // What is to be sent is for the next candidate.
+            let queue = session.pointee.toBackend.queue
+            session.pointee.toBackend.queue = BufferQueue()
             dropConnection(slot, session)
+            session.pointee.toBackend.queue = queue
         } else if session.pointee.backendDescriptor >= 0 {
             ring.close(session.pointee.backendDescriptor, token: workerToken(.close))
             session.pointee.backendDescriptor = -1

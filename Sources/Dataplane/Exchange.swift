@@ -72,6 +72,8 @@ struct Exchange: BitwiseCopyable {
     /// sent again.
     var replay = BufferRing.none
     var replayBytes: UInt32 = 0
+    /// It is sent again as soon as the kernel gives back the send that is under way.
+    var isReplayDue = false
     /// Why it did not end well; `ok` until then.
     var reason = Reason.ok
     /// The refused message's fault, as a raw value plus one; 0 for none.

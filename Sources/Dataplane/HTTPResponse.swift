@@ -285,10 +285,24 @@ extension Worker {
         let exchange = exchange(session)
         exchange.pointee.request.phase = .dropped
         stopRequest(session, exchange)
-        if !session.isInKernel(.sendToBackend) { dropQueue(session.relay(.toBackend)) }
+        if exchange.pointee.isReplayDue {
+            if !session.isInKernel(.sendToBackend) { replay(slot, session, exchange) }
+            return
+        }
+        if !session.isInKernel(.sendToBackend) { dropRequest(session, exchange) }
         if exchange.pointee.requestSentAt == 0 { exchange.pointee.requestSentAt = now }
         resume(slot, session, .toClient)
         setHTTPTimer(slot, session)
+    }
+
+    /// What was not sent of the request goes; a buffer that is kept is in no queue then, as one that was sent.
+    private mutating func dropRequest(
+        _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
+    ) {
+        dropQueue(session.relay(.toBackend))
+        if exchange.pointee.replay != BufferRing.none {
+            buffers.segment(exchange.pointee.replay).pointee.length = 0
+        }
     }
 
     /// The backend's connection is of no use any more.
@@ -299,8 +313,10 @@ extension Worker {
         let exchange = exchange(session)
         if exchange.pointee.response.phase == .done {
             responseReceived(slot, session)
-        } else if canReplay(session, exchange) {
-            replay(slot, session, exchange)
+        } else if canReplay(exchange) {
+            // The buffer is the kernel's until the send is back.
+            exchange.pointee.isReplayDue = session.isInKernel(.sendToBackend)
+            if !exchange.pointee.isReplayDue { replay(slot, session, exchange) }
         } else {
             fail(slot, session, 502, reason)
         }
@@ -308,18 +324,18 @@ extension Worker {
 
     /// A kept connection that the backend closed while the request was on its way: the backend has not answered it,
     /// and would do no harm if it did it twice (RFC 9110, section 9.2.2; RFC 9112, section 9.3.1).
-    private func canReplay(
-        _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
-    ) -> Bool {
+    private func canReplay(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         exchange.pointee.isReused && exchange.pointee.replay != BufferRing.none
-            && exchange.pointee.firstByteAt == 0 && !session.isInKernel(.sendToBackend)
+            && exchange.pointee.firstByteAt == 0
     }
 
     /// Sends the request again, on a new connection to the same backend.
-    private mutating func replay(
+    mutating func replay(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
     ) {
+        dropQueue(session.relay(.toBackend))
         dropConnection(slot, session)
+        exchange.pointee.isReplayDue = false
         exchange.pointee.request.phase = .done
         let segment = buffers.segment(exchange.pointee.replay)
         segment.pointee.offset = 0

@@ -218,6 +218,12 @@ extension Worker {
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
     ) {
         let relay = session.relay(direction)
+        if direction == .toBackend, session.pointee.exchange != Exchange.none,
+            exchange(session).pointee.isReplayDue
+        {
+            replay(slot, session, exchange(session))
+            return
+        }
         if relay.pointee.queue.count > 0 {
             sendNext(slot, session, direction)
         } else if direction == .toClient {

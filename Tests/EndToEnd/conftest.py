@@ -3,6 +3,7 @@ gives back. A host that forbids io_uring skips that half, and says so in one lin
 
 import json
 import resource
+import select
 import shutil
 import socket
 import tempfile
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from addresses import free_port, listen, text_of
+from addresses import free_port, listen, open_socket, text_of
 from http_peers import Script
 from servers import Server
 from weir_process import BINARY, Weir, run_weir
@@ -184,6 +185,27 @@ def refusing(request):
         return text_of(sock.getsockname())
 
     return new
+
+
+@pytest.fixture
+def unanswering():
+    """Addresses that neither accept nor refuse: their queue of connections is full."""
+    kept = []
+
+    def new():
+        listener = listen(("127.0.0.1", free_port()), backlog=0)
+        kept.append(listener)
+        while True:
+            filler = open_socket(listener.getsockname())
+            kept.append(filler)
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+            if not select.select([], [filler], [], 0.2)[1]:
+                return text_of(listener.getsockname())
+
+    yield new
+    for sock in kept:
+        sock.close()
 
 
 @pytest.fixture
