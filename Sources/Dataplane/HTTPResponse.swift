@@ -383,6 +383,10 @@ extension Worker {
         session.pointee.lastActivityAt = now
         session.pointee.toBackend.phase = .ended
         relay.pointee.phase = .ending
-        if relay.pointee.queue.isEmpty, relay.pointee.pipedBytes == 0 { passOnEnd(slot, session, .toClient) }
+        if relay.pointee.queue.isEmpty, relay.pointee.pipedBytes == 0 {
+            passOnEnd(slot, session, .toClient)
+        } else {
+            setHTTPTimer(slot, session)
+        }
     }
 }
