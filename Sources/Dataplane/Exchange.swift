@@ -82,7 +82,7 @@ struct Exchange: BitwiseCopyable {
     var startedAt: UInt64 = 0
     var requestSentAt: UInt64 = 0
     var firstByteAt: UInt64 = 0
-    /// Bytes of the request that were taken in.
+    /// Bytes of the request that were taken in. Of a tunnel, less those that its session had received before.
     var bytesIn: UInt64 = 0
     /// What the client had been sent before.
     var bytesOutBefore: UInt64 = 0

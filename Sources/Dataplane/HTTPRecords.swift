@@ -32,7 +32,8 @@ extension Worker {
         record.word("reason", exchange.pointee.reason.name)
         writeCause(&record, session, exchange)
         if exchange.pointee.isUpgraded { record.flag("upgraded") }
-        record.number("bytes_in", exchange.pointee.bytesIn)
+        let tunnelled = exchange.pointee.isUpgraded ? session.pointee.toBackend.received : 0
+        record.number("bytes_in", exchange.pointee.bytesIn &+ tunnelled)
         record.number("bytes_out", session.pointee.toClient.delivered - exchange.pointee.bytesOutBefore)
         writeTimes(&record, session, exchange)
         accessLog.buffer.commit(bytes: record.finish())

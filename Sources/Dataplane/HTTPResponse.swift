@@ -231,14 +231,18 @@ extension Worker {
     ) {
         session.pointee.isHTTP = false
         exchange.pointee.isUpgraded = true
+        // The record adds what will have been received.
+        exchange.pointee.bytesIn &-= session.pointee.toBackend.received
         for direction in Direction.allCases {
             let relay = session.relay(direction)
             relay.pointee.phase = .copying
             while relay.pointee.input.count > 0 {
                 let buffer = buffers.removeFirst(from: &relay.pointee.input)
-                if buffers.segment(buffer).pointee.length == 0 {
+                let length = buffers.segment(buffer).pointee.length
+                if length == 0 {
                     buffers.giveBack(buffer)
                 } else {
+                    if direction == .toBackend { exchange.pointee.bytesIn &+= UInt64(length) }
                     enqueue(buffer, relay)
                 }
             }
