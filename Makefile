@@ -18,7 +18,7 @@ build_packages = binutils libc6-dev libstdc++-12-dev liburing-dev libxxhash-dev 
 # What `weir demo` asks one to type.
 run_packages = curl
 # What the tests start, look into the program with, or are written in.
-test_packages = postgresql python3 python3-pytest redis-server redis-tools
+test_packages = curl nginx postgresql python3 python3-pytest python3-websockets redis-server redis-tools
 bench_packages = haproxy libnginx-mod-stream nginx python3 wrk
 
 FUZZ_SECONDS = 60

@@ -263,7 +263,7 @@ extension Worker {
             return
         }
         var text = InlineArray<16, UInt8>(repeating: 0)
-        let number = requestIdentifier(session)
+        let number = exchange.pointee.identifier
         for index in 0..<16 {
             let digit = UInt8(truncatingIfNeeded: number >> UInt64(60 - 4 * index)) & 15
             text[index] = digit < 10 ? digit + 0x30 : digit + 0x57
@@ -290,11 +290,6 @@ extension Worker {
         }
         let bytes = ByteView(start.assumingMemoryBound(to: UInt8.self), name.count)
         return plan.pointee.router.drops(bytes, route.pointee.requestEdits)
-    }
-
-    /// Tells the requests of a session apart; the session's own identifier is random.
-    func requestIdentifier(_ session: UnsafeMutablePointer<Session>) -> UInt64 {
-        (session.pointee.identifier &+ UInt64(session.pointee.requests)) &* 0x9E37_79B9_7F4A_7C15
     }
 
     // MARK: Responses

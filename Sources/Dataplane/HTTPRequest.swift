@@ -100,6 +100,9 @@ extension Worker {
         guard let number = exchanges.allocate() else { return nil }
         let exchange = exchanges[number]
         exchange.pointee = Exchange()
+        nextIdentifier &+= 1
+        // One to one, so that no two of a worker are alike, and without the look of a sequence.
+        exchange.pointee.identifier = nextIdentifier &* 0x9E37_79B9_7F4A_7C15
         exchange.pointee.startedAt = session.pointee.headStartedAt != 0 ? session.pointee.headStartedAt : now
         if session.pointee.requests == 0 { exchange.pointee.startedAt = now }
         exchange.pointee.bytesOutBefore = session.pointee.toClient.delivered

@@ -8,8 +8,9 @@ import Telemetry
 
 extension World {
     func check(http record: LogRecord, _ reason: Reason, _ ledger: HTTPLedger) {
+        // A client that was turned away asked nothing.
+        if reason == .clientLimit { return }
         ledger.loggedRequests += 1
-        if kernel.traceRing != nil, let text = getenv("SIMDEBUG") { _ = text; print(record.text); fflush(nil) }
         guard let port = record.port("client"), port < UInt64(kernel.connectionCount) else {
             unknownRecords += 1
             return
