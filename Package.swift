@@ -55,11 +55,14 @@ let package = Package(
         .target(name: "Telemetry", dependencies: ["Base"], swiftSettings: common),
         .target(
             name: "Dataplane",
-            dependencies: ["Base", "Balancing", "Configuration", "Ring", "Routing", "Telemetry"],
+            dependencies: ["Base", "Balancing", "Configuration", "HTTP1", "Ring", "Routing", "Telemetry"],
             swiftSettings: common),
         .target(
             name: "Control",
-            dependencies: ["CLinux", "Configuration", "Telemetry", "Dataplane", "Ring", "EmulatedKernel"],
+            dependencies: [
+                "Base", "CLinux", "Configuration", "HTTP1", "Telemetry", "Dataplane", "Ring",
+                "EmulatedKernel",
+            ],
             swiftSettings: common),
         .target(
             name: "Simulation",

@@ -71,13 +71,14 @@ enum Keys {
             title: "`logs`", documentation: "Where records go and how they look.", prototype: LogSettings(),
             fields: [
                 Field(
-                    "access", \.access, logDestination, "One record for each session."),
+                    "access", \.access, logDestination,
+                    "One record for each tcp session and each http request."),
                 Field(
                     "events", \.events, logDestination, "Start, stop, configuration changes, errors."),
                 Field("format", \.format, .choice("format"), "How records look."),
                 Field(
                     "sample", \.successSampleShare, .share,
-                    "Share of successful sessions that is logged. Failures always are."),
+                    "Share of what went well that is logged. Failures always are."),
             ])
     }
 
@@ -256,7 +257,8 @@ enum Keys {
                     "Share of new sessions relative to the others of the pool; 0 takes none."),
                 Field(
                     "max_sessions", \.maxSessions, ValueType.wholeNumber(sessionRange).optional,
-                    absent: "no limit", "Sessions at once. Beyond it, the backend is passed over."),
+                    absent: "no limit",
+                    "Sessions (http: requests) at once. Beyond it, the backend is passed over."),
             ])
     }
 

@@ -97,7 +97,10 @@ extension Worker {
         let listener = Int(session.pointee.listener)
         shared.pointee.listenerSessions[listener].value.wrappingSubtract(1, ordering: .relaxed)
         count(session)
-        if snapshot.listener(listener).pointee.http == nil { record(session) }
+        // In http mode requests are recorded; only who was turned away before any has a record of the session.
+        if snapshot.listener(listener).pointee.http == nil || session.pointee.reason == .clientLimit {
+            record(session)
+        }
         if mutant(.recordTwice), session.pointee.reason == .backendReset { record(session) }
         sessions.release(slot)
         resumeAccepting()

@@ -44,6 +44,8 @@ struct Exchange: BitwiseCopyable {
     static let none = UInt32.max
     static let noRoute = UInt32.max
 
+    /// Of the request, for logs and backends.
+    var identifier: UInt64 = 0
     var method = Method.other
     /// Of the client's HTTP version.
     var minorVersion: UInt8 = 1
@@ -72,6 +74,8 @@ struct Exchange: BitwiseCopyable {
     /// sent again.
     var replay = BufferRing.none
     var replayBytes: UInt32 = 0
+    /// It is sent again as soon as the kernel gives back the send that is under way.
+    var isReplayDue = false
     /// Why it did not end well; `ok` until then.
     var reason = Reason.ok
     /// The refused message's fault, as a raw value plus one; 0 for none.
@@ -80,7 +84,7 @@ struct Exchange: BitwiseCopyable {
     var startedAt: UInt64 = 0
     var requestSentAt: UInt64 = 0
     var firstByteAt: UInt64 = 0
-    /// Bytes of the request that were taken in.
+    /// Bytes of the request that were taken in. Of a tunnel, less those that its session had received before.
     var bytesIn: UInt64 = 0
     /// With an upgrade: what the client had sent until then.
     var bytesInBefore: UInt64 = 0

@@ -75,7 +75,6 @@ extension Worker {
         if status >= 200, status != 204 { writer.append(field: "Content-Length", UInt64(body.count)) }
         writeFields(&writer, router.writtenFields(route.pointee.responseEdits), router)
         consumeHead(session, head)
-        dropEmptyInput(session.relay(.toBackend))
         settleRequest(session, exchange)
         endHead(&writer, exchange)
         if exchange.pointee.method != .head, status != 304 { writer.append(body.start, count: body.count) }

@@ -100,6 +100,9 @@ extension Worker {
         guard let number = exchanges.allocate() else { return nil }
         let exchange = exchanges[number]
         exchange.pointee = Exchange()
+        nextIdentifier &+= 1
+        // One to one, so that no two of a worker are alike, and without the look of a sequence.
+        exchange.pointee.identifier = nextIdentifier &* 0x9E37_79B9_7F4A_7C15
         exchange.pointee.startedAt = session.pointee.headStartedAt != 0 ? session.pointee.headStartedAt : now
         if session.pointee.requests == 0 { exchange.pointee.startedAt = now }
         exchange.pointee.bytesOutBefore = session.pointee.toClient.delivered
@@ -193,10 +196,8 @@ extension Worker {
         return hash.hash(view, client: (client.high, client.low))
     }
 
-    func consumeHead(_ session: UnsafeMutablePointer<Session>, _ head: RequestHead) {
-        let segment = buffers.segment(session.pointee.toBackend.input.head)
-        segment.pointee.offset += head.length
-        segment.pointee.length -= head.length
+    mutating func consumeHead(_ session: UnsafeMutablePointer<Session>, _ head: RequestHead) {
+        consumeInput(session.relay(.toBackend), Int(head.length))
     }
 
     // MARK: To the backend
@@ -222,7 +223,6 @@ extension Worker {
         let relay = session.relay(.toBackend)
         buffers.segment(buffer).pointee.length = UInt32(writer.count)
         // What came of the body goes out with the head, if it fits.
-        dropEmptyInput(relay)
         guard passRequestBody(slot, session, exchange, behind: buffer) else {
             buffers.giveBack(buffer)
             return

@@ -178,15 +178,30 @@ extension Worker {
         finish(slot, session, .clientClosed)
     }
 
-    /// A read or a write of one side failed, or a watch says that it is in error.
+    /// A read failed: this side has no more to say.
+    mutating func httpSourceBroke(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
+    ) {
+        if direction == .toBackend {
+            clientFailed(slot, session)
+        } else {
+            backendFailed(slot, session, .backendReset)
+        }
+    }
+
+    /// A write to one side failed, or a watch says that it is in error.
     mutating func httpSideFailed(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ side: LostSide
     ) {
         if side == .client {
-            finish(slot, session, session.pointee.state == .lingering ? .ok : .clientReset)
+            clientFailed(slot, session)
         } else {
-            backendFailed(slot, session, .backendReset)
+            requestUndeliverable(slot, session)
         }
+    }
+
+    private mutating func clientFailed(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        finish(slot, session, session.pointee.state == .lingering ? .ok : .clientReset)
     }
 
     // MARK: Sending
@@ -205,6 +220,12 @@ extension Worker {
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
     ) {
         let relay = session.relay(direction)
+        if direction == .toBackend, session.pointee.exchange != Exchange.none,
+            exchange(session).pointee.isReplayDue
+        {
+            replay(slot, session, exchange(session))
+            return
+        }
         if relay.pointee.queue.count > 0 {
             sendNext(slot, session, direction)
         } else if direction == .toClient {
@@ -212,20 +233,26 @@ extension Worker {
                 passOnEnd(slot, session, .toClient)
                 return
             }
-            if session.pointee.exchange != Exchange.none, exchange(session).pointee.response.phase == .done
-            {
+            if session.pointee.exchange != Exchange.none, exchange(session).pointee.response.phase == .done {
                 finishExchange(slot, session)
                 return
             }
         } else {
             requestSent(slot, session)
         }
-        // The backend may have said all and be gone.
-        if session.pointee.state == .relaying,
-            direction == .toBackend || session.pointee.connection != BackendConnection.none
-        {
-            resume(slot, session, direction)
+        guard session.pointee.state == .relaying else { return }
+        if direction == .toClient {
+            // The backend's connection may be free already.
+            if session.pointee.connection == BackendConnection.none { return }
+            // An interim response may have waited for room.
+            if exchange(session).pointee.response.phase == .head, session.pointee.toClient.input.count > 0 {
+                readResponse(slot, session)
+                if session.pointee.state != .relaying || !session.pointee.isHTTP { return }
+                keepReceivingHTTP(slot, session, direction)
+                return
+            }
         }
+        resume(slot, session, direction)
     }
 
     // MARK: The end of an exchange

@@ -23,7 +23,7 @@ extension Worker {
         record.time("time", timeOfDay())
         record.identifier("id", session.pointee.identifier)
         record.text("listener", listener.pointee.name)
-        record.word("mode", "tcp")
+        record.word("mode", listener.pointee.http == nil ? "tcp" : "http")
         session.pointee.client.write("client", to: &record)
         record.text("pool", pool.pointee.name)
         if session.pointee.attempts > 0 {

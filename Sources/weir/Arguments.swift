@@ -29,6 +29,40 @@ final class Arguments {
         return nil
     }
 
+    /// Every value of an option that may be given several times.
+    func values(_ names: String...) throws(Failure) -> [String] {
+        var found: [String] = []
+        asked += names
+        while let index = rest.firstIndex(where: { word in
+            names.contains { word == $0 || word.hasPrefix($0 + "=") }
+        }) {
+            let word = rest.remove(at: index)
+            if let equals = word.firstIndex(of: "="), !names.contains(word) {
+                found.append(String(word[word.index(after: equals)...]))
+                continue
+            }
+            guard index < rest.count else { throw usage("\(word) wants a value") }
+            found.append(rest.remove(at: index))
+        }
+        return found
+    }
+
+    /// True where the word is there.
+    func flag(_ name: String) -> Bool {
+        asked.append(name)
+        guard let index = rest.firstIndex(of: name) else { return false }
+        rest.remove(at: index)
+        return true
+    }
+
+    /// The words that are no options, all of them; at least `least`, at most `most`.
+    func positionals(_ names: String, least: Int, most: Int) throws(Failure) -> [String] {
+        let words = rest.filter { !$0.hasPrefix("-") }
+        guard words.count >= least else { throw usage("\(names) is missing") }
+        for word in words.prefix(most) { rest.remove(at: rest.firstIndex(of: word)!) }
+        return Array(words.prefix(most))
+    }
+
     /// As `value`, a whole number in `range`.
     func number(_ name: String, within range: ClosedRange<Int>) throws(Failure) -> Int? {
         guard let text = try value(name) else { return nil }

@@ -7,6 +7,8 @@ import Telemetry
 
 extension World {
     func check(http record: LogRecord, _ reason: Reason, _ ledger: HTTPLedger) {
+        // A client that was turned away asked nothing.
+        if reason == .clientLimit { return }
         ledger.loggedRequests += 1
         guard let port = record.port("client"), port < UInt64(kernel.connectionCount) else {
             unknownRecords += 1
