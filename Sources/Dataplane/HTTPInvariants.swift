@@ -57,6 +57,10 @@ extension Worker {
         let exchange = exchange(session)
         let phase = direction == .toBackend ? exchange.pointee.request.phase : exchange.pointee.response.phase
         guard phase == .head || phase == .body else { return }
+        if exchange.pointee.isReplayDue {
+            expect(session.isInKernel(.sendToBackend), "a request is sent again when its send is back")
+            return
+        }
         switch relay.pointee.phase {
         case .copying: expect(receives || sends, "a message that is not over waits for something")
         case .switching: expect(receives || sends, "a body that will be spliced waits for something")

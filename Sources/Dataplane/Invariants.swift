@@ -156,7 +156,8 @@ extension Worker {
         if session.pointee.state == .relaying, !session.pointee.isHTTP {
             checkProgress(relay, session, direction)
         }
-        if session.pointee.state == .closing || session.pointee.state != .relaying && !session.pointee.isHTTP {
+        if session.pointee.state == .closing || session.pointee.state != .relaying && !session.pointee.isHTTP
+        {
             expect(!relay.pointee.isStarved, "only who receives waits for buffers")
         }
         return buffers

@@ -143,7 +143,9 @@ extension SimulatedKernel {
         if happens(.shortSplice) { count = 1 + draw(upTo: count - 1) }
         if plan.carriesBytes {
             store.pass(Int(count), from: run.connection, at: run.position, to: index)
-        } else if run.connection != connection.pointee.pair || run.position != connection.pointee.toPeer.written {
+        } else if run.connection != connection.pointee.pair
+            || run.position != connection.pointee.toPeer.written
+        {
             fail(
                 "spliced bytes of connection \(run.connection) at \(run.position) go to \(index), "
                     + "which has \(connection.pointee.toPeer.written) of \(connection.pointee.pair)")

@@ -28,7 +28,8 @@ public struct Pattern: ~Copyable {
     }
 
     /// Writes the bytes that the peer of `connection` sent from `position` on.
-    public func fill(_ memory: UnsafeMutableRawPointer, count: Int, of connection: Int32, at position: UInt64) {
+    public func fill(_ memory: UnsafeMutableRawPointer, count: Int, of connection: Int32, at position: UInt64)
+    {
         var done = 0
         while done < count {
             let piece = min(count - done, Self.period)
@@ -38,7 +39,9 @@ public struct Pattern: ~Copyable {
     }
 
     /// True where `memory` holds just those bytes.
-    public func matches(_ memory: UnsafeRawPointer, count: Int, of connection: Int32, at position: UInt64) -> Bool {
+    public func matches(_ memory: UnsafeRawPointer, count: Int, of connection: Int32, at position: UInt64)
+        -> Bool
+    {
         var done = 0
         while done < count {
             let piece = min(count - done, Self.period)

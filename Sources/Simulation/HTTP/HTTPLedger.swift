@@ -99,6 +99,12 @@ final class HTTPLedger {
             let start = octets.count
             octets += request.octets(pattern)
             ends.append(octets.count)
+<<<<<<< HEAD
+=======
+            if kernel.traceRing != nil, getenv("SIMDEBUG") != nil {
+                print(connection, request, start, octets.count); fflush(nil)
+            }
+>>>>>>> http
             requests.append(
                 RequestFacts(
                     plan: request, client: connection, place: place, start: start,
@@ -187,7 +193,9 @@ final class HTTPLedger {
         if taps[Int(connection)].reader.streamEnds() { answerEnds(connection, isStreamEnd: true) }
     }
 
-    func matches(_ stream: UnsafeBufferPointer<UInt8>, _ range: Range<Int>, _ message: MessageName, _ first: Int)
+    func matches(
+        _ stream: UnsafeBufferPointer<UInt8>, _ range: Range<Int>, _ message: MessageName, _ first: Int
+    )
         -> Bool
     {
         pattern.matches(

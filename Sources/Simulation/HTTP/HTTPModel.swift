@@ -57,7 +57,8 @@ extension World {
         if one.toUs.unread > 0, kernel.buffersInRing > 0 {
             checkUnread(one, since: facts.stateSince, "the worker waits for a request that is there", client)
         }
-        let start = tap.requests.isEmpty || tap.ends.isEmpty
+        let start =
+            tap.requests.isEmpty || tap.ends.isEmpty
             ? 0 : ledger.requests[Int(tap.requests[tap.ends.count - 1])].end
         let hasHead = Int(one.toUs.read) > start
         if hasHead, facts.headSince == 0 { httpFacts[Int(client)].headSince = kernel.now }
@@ -129,7 +130,9 @@ extension World {
             checkUnread(other, since: since, "a response could go on", client)
         }
         let tap = ledger.taps[Int(client)]
-        guard tap.ends.count < tap.requests.count, kernel.isWritable(other), one.toUs.unread > 0 else { return }
+        guard tap.ends.count < tap.requests.count, kernel.isWritable(other), one.toUs.unread > 0 else {
+            return
+        }
         let request = ledger.requests[Int(tap.requests[tap.ends.count])]
         if request.status == 0, Int(one.toUs.read) < request.end {
             checkUnread(one, since: since, "a request could go on", client)
@@ -145,7 +148,8 @@ extension World {
             let tap = ledger.taps[connection]
             if plan.isStrict, tap.ends.count < tap.requests.count {
                 let next = ledger.requests[Int(tap.requests[tap.ends.count])]
-                let mayEnd = tap.isLast && tap.ends.count > 0 && ledger.mayEndAfter(tap.requests[tap.ends.count - 1])
+                let mayEnd =
+                    tap.isLast && tap.ends.count > 0 && ledger.mayEndAfter(tap.requests[tap.ends.count - 1])
                 if !mayEnd { fail("request \(next.plan.number) has no answer, and all was well") }
             }
         }

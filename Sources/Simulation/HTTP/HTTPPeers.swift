@@ -102,7 +102,9 @@ struct HTTPClient {
         var last = octets.count
         if !script.pipelines {
             let isFirst = answered == 0
-            if !isFirst, answered < ends.count, sent == ends[answered - 1], kernel.now < answeredAt + script.pauseNanoseconds {
+            if !isFirst, answered < ends.count, sent == ends[answered - 1],
+                kernel.now < answeredAt + script.pauseNanoseconds
+            {
                 return wakeAt(answeredAt + script.pauseNanoseconds, kernel)
             }
             last = ends[min(answered, ends.count - 1)]

@@ -107,7 +107,9 @@ extension World {
         for (index, tap) in ledger.taps.enumerated() {
             let connection = kernel.connection(Int32(index)).pointee
             if connection.role == .client, tap.recordedBytesOut != connection.toPeer.written {
-                fail("client \(index) was sent \(connection.toPeer.written) bytes, the log has \(tap.recordedBytesOut)")
+                fail(
+                    "client \(index) was sent \(connection.toPeer.written) bytes, the log has \(tap.recordedBytesOut)"
+                )
             }
         }
         for request in ledger.requests where request.status != 0 && request.records == 0 {

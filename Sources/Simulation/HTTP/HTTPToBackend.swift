@@ -28,7 +28,9 @@ extension HTTPLedger {
         let facts = requests[Int(number)]
         if words[0] != facts.plan.method { fail("request \(number) reaches the backend as \(words[0])") }
         if facts.plan.isRefused { fail("request \(number), which is to be refused, reaches a backend") }
-        if head.values("host") != ["weir.example"] { fail("request \(number) has another Host at the backend") }
+        if head.values("host") != ["weir.example"] {
+            fail("request \(number) has another Host at the backend")
+        }
         if head.only("x-forwarded-for") == nil, plan.configuration.listeners[0].forwarded.xForwarded != .off {
             fail("request \(number) does not say whom it is from")
         }
@@ -102,7 +104,9 @@ extension HTTPLedger {
         let place = Int(connection)
         let number = taps[place].requests.last!
         let facts = requests[Int(number)]
-        if facts.plan.illegality != nil { fail("request \(number), which is broken, looks whole to a backend") }
+        if facts.plan.illegality != nil {
+            fail("request \(number), which is broken, looks whole to a backend")
+        }
         if taps[place].bodyBytes != facts.plan.bodyBytes {
             fail("request \(number) looks whole with \(taps[place].bodyBytes) bytes")
         }

@@ -22,7 +22,8 @@ extension HTTPLedger {
     private func clientSees(_ connection: Int32, _ head: MessageHead) {
         let place = Int(connection)
         let words = head.words
-        guard words.count == 3, words[0] == "HTTP/1.1", let status = Int(words[1]), (100...599).contains(status)
+        guard words.count == 3, words[0] == "HTTP/1.1", let status = Int(words[1]),
+            (100...599).contains(status)
         else { return fail("client \(connection) is sent '\(head.firstLine)'") }
         let turn = taps[place].ends.count
         guard turn < taps[place].requests.count, !taps[place].isLast else {
@@ -48,7 +49,9 @@ extension HTTPLedger {
         guard let framing = framing(of: head, isRequest: false, hasNoBody: hasNoBody) else {
             return fail("client \(connection) is sent a response whose length is in doubt")
         }
-        if framing == .untilClose, !taps[place].isLast { fail("a response has no end, and no close is announced") }
+        if framing == .untilClose, !taps[place].isLast {
+            fail("a response has no end, and no close is announced")
+        }
         if framing == .chunked, facts.plan.isOld { fail("a client of HTTP/1.0 is sent chunks") }
         taps[place].reader.begin(framing)
     }

@@ -190,7 +190,9 @@ struct MessageReader {
         guard let first = lines.first, !first.isEmpty else { return broken("an empty first line") }
         var head = MessageHead(firstLine: String(decoding: first, as: UTF8.self), fields: [])
         for line in lines.dropFirst() {
-            guard let colon = line.firstIndex(of: 58), colon > 0 else { return broken("a field without name") }
+            guard let colon = line.firstIndex(of: 58), colon > 0 else {
+                return broken("a field without name")
+            }
             let name = line[..<colon]
             if name.contains(32) || name.contains(9) { return broken("a space in a field's name") }
             let value = String(decoding: line[(colon + 1)...], as: UTF8.self)
