@@ -99,12 +99,6 @@ final class HTTPLedger {
             let start = octets.count
             octets += request.octets(pattern)
             ends.append(octets.count)
-<<<<<<< HEAD
-=======
-            if kernel.traceRing != nil, getenv("SIMDEBUG") != nil {
-                print(connection, request, start, octets.count); fflush(nil)
-            }
->>>>>>> http
             requests.append(
                 RequestFacts(
                     plan: request, client: connection, place: place, start: start,
