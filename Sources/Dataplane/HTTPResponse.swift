@@ -60,7 +60,8 @@ extension Worker {
             do throws(Refusal) {
                 let head = try ResponseHead.parse(
                     octets, count: count, length: length, limits: http.limits, into: http.fields,
-                    method: mutant(.headGetsBody) ? .get : exchange.pointee.method, wantsUpgrade: exchange.pointee.wantsUpgrade)
+                    method: mutant(.headGetsBody) ? .get : exchange.pointee.method,
+                    wantsUpgrade: exchange.pointee.wantsUpgrade)
                 return beginResponse(slot, session, exchange, octets, head)
             } catch {
                 badResponse(slot, session, exchange, error)

@@ -73,7 +73,8 @@ final class HTTPLedger {
         self.kernel = kernel
         source = HTTPSource(
             random: RandomSource(seed: seed ^ 0x5EED_0F5C_21B7_0003), isStrict: plan.isStrict,
-            isAboutRetries: plan.isAboutRetries, bufferBytes: plan.bufferSizeBytes, bulkBytes: Int(plan.bulkBytes), patienceNanoseconds: plan.patienceNanoseconds)
+            isAboutRetries: plan.isAboutRetries, bufferBytes: plan.bufferSizeBytes,
+            bulkBytes: Int(plan.bulkBytes), patienceNanoseconds: plan.patienceNanoseconds)
     }
 
     func fail(_ what: @autoclosure () -> String) {

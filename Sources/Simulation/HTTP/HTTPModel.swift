@@ -111,7 +111,9 @@ extension World {
         guard tap.ends.count < tap.requests.count else { return }
         let request = ledger.requests[Int(tap.requests[tap.ends.count])]
         // One that is sent again may be on its way to another backend.
-        guard request.sightings.last == kernel.connection(ofDescriptor: view.backendDescriptor) else { return }
+        guard request.sightings.last == kernel.connection(ofDescriptor: view.backendDescriptor) else {
+            return
+        }
         guard request.wholeAt > 0, request.status == 0, kernel.isWritable(kernel.connection(client).pointee)
         else { return }
         if kernel.now > request.wholeAt + times.http.responseHeadNanoseconds + Self.patienceOfModel {
