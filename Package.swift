@@ -41,6 +41,7 @@ let package = Package(
         .target(name: "EmulatedKernel", dependencies: ["Ring", "Base"], swiftSettings: common),
         .target(name: "SimulatedKernel", dependencies: ["Ring", "Base"], swiftSettings: common),
         .target(name: "Telemetry", dependencies: ["Base"], swiftSettings: common),
+        .target(name: "LogReading", dependencies: ["Configuration"], swiftSettings: pure),
         .target(
             name: "Dataplane",
             dependencies: ["Base", "Balancing", "Configuration", "Ring", "Telemetry"],
@@ -56,12 +57,14 @@ let package = Package(
         .executableTarget(
             name: "simulate", dependencies: ["Base", "Simulation", "SimulatedKernel", "CLinux"],
             swiftSettings: common),
-        .executableTarget(name: "weir", dependencies: ["Control"], swiftSettings: common),
+        .executableTarget(
+            name: "weir", dependencies: ["Control", "LogReading", "CLinux"], swiftSettings: common),
 
         .testTarget(name: "BaseTests", dependencies: ["Base"], swiftSettings: common),
         .testTarget(
             name: "BalancingTests", dependencies: ["Balancing", "Base"], swiftSettings: common),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "Base"], swiftSettings: common),
+        .testTarget(name: "LogReadingTests", dependencies: ["LogReading"], swiftSettings: common),
         .testTarget(
             name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: common),
         .testTarget(

@@ -29,6 +29,21 @@ final class Arguments {
         return nil
     }
 
+    /// The values of an option that may come several times.
+    func values(_ name: String) throws(Failure) -> [String] {
+        var values: [String] = []
+        while let next = try value(name) { values.append(next) }
+        return values
+    }
+
+    /// True where an option without a value is there.
+    func flag(_ names: String...) -> Bool {
+        asked += names
+        let count = rest.count
+        rest.removeAll(where: names.contains)
+        return rest.count < count
+    }
+
     /// As `value`, a whole number in `range`.
     func number(_ name: String, within range: ClosedRange<Int>) throws(Failure) -> Int? {
         guard let text = try value(name) else { return nil }
@@ -42,6 +57,11 @@ final class Arguments {
             throw usage("\(name) is missing")
         }
         return rest.remove(at: index)
+    }
+
+    /// The next word that is no option, where there is one; `-`, standard input, is one.
+    func optionalPositional() -> String? {
+        rest.firstIndex { !$0.hasPrefix("-") || $0 == "-" }.map { rest.remove(at: $0) }
     }
 
     /// Nothing may be left.
