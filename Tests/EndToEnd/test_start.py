@@ -162,7 +162,7 @@ def test_an_unknown_option_or_command_is_refused_with_a_guess(tmp_path):
 
 
 def test_help_and_version_fit_a_screen():
-    for words in (["--help"], ["run", "--help"], ["check", "--help"], ["demo", "--help"]):
+    for words in (["--help"], *([name, "--help"] for name in ("run", "check", "tail", "demo"))):
         done = run_weir(*words)
         assert done.returncode == 0 and done.stderr == ""
         assert "Example" in done.stdout and len(done.stdout.splitlines()) <= 24

@@ -24,17 +24,19 @@ struct Tail {
 
     /// Runs `weir tail`. Answers the exit code.
     static func run(_ options: TailOptions) throws(Failure) -> Int32 {
-        var tail = Tail(options, source: try LogSource(options))
+        // First of all, so that a signal never finds the process unprepared.
+        let interruption = Interruption.watch()
+        var tail = Tail(options, source: try LogSource(options), interruption)
         tail.loop()
         tail.keyboard?.giveBack()
         tail.sayWhatWasLeftOut()
         return 0
     }
 
-    private init(_ options: TailOptions, source: LogSource) {
+    private init(_ options: TailOptions, source: LogSource, _ interruption: Int32) {
         self.options = options
         self.source = source
-        interruption = Interruption.watch()
+        self.interruption = interruption
         keyboard = screen.isTerminal && options.path != nil ? Keyboard() : nil
     }
 
