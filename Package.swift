@@ -58,7 +58,7 @@ let package = Package(
             name: "simulate", dependencies: ["Base", "Simulation", "SimulatedKernel", "CLinux"],
             swiftSettings: common),
         .executableTarget(
-            name: "weir", dependencies: ["Control", "LogReading", "CLinux"], swiftSettings: common),
+            name: "weir", dependencies: ["Control", "LogReading"], swiftSettings: common),
 
         .testTarget(name: "BaseTests", dependencies: ["Base"], swiftSettings: common),
         .testTarget(

@@ -377,6 +377,12 @@ def test_q_and_ctrl_c_end_it_and_give_the_terminal_back(log, tail, keys, argumen
     screen.wait_for_end()
 
 
+def test_at_a_keyboard_it_asks_for_a_file(tail):
+    screen = tail(kind=TailOnTerminal)
+    assert screen.process.wait(PATIENCE_SECONDS) != 0
+    screen.wait_for("FILE is missing")
+
+
 # -- Figures
 
 def test_figures_come_once_at_the_end_of_a_file(log):

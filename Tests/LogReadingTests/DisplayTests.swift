@@ -91,7 +91,9 @@ import Testing
             session, #"{"event":"stopped","level":"error","x":{"a":[1,"b c"]}}"#, #"{"status":500}"#,
         ] {
             let line = columns.line(for: try #require(record(text)), style: terminal(100, colours: true))
-            let codes = line.split(separator: "\u{1B}[", omittingEmptySubsequences: false).dropFirst().map { $0.prefix { $0 != "m" } }
+            let codes = line.split(separator: "\u{1B}[", omittingEmptySubsequences: false).dropFirst().map {
+                $0.prefix { $0 != "m" }
+            }
             #expect(codes.count >= 2 && codes.count.isMultiple(of: 2))
             #expect(codes.enumerated().allSatisfy { ($0.offset % 2 == 1) == ($0.element == "0") })
         }

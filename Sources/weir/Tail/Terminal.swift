@@ -83,13 +83,13 @@ struct Keyboard {
         guard Self.isOurs else { return }
         var settings = before
         settings.c_lflag &= ~tcflag_t(ICANON | ECHO)
-        tcsetattr(STDIN_FILENO, TCSADRAIN, &settings)
+        tcsetattr(STDIN_FILENO, TCSANOW, &settings)
     }
 
     func giveBack() {
         guard Self.isOurs else { return }
         var settings = before
-        tcsetattr(STDIN_FILENO, TCSADRAIN, &settings)
+        tcsetattr(STDIN_FILENO, TCSANOW, &settings)
     }
 
     /// True where `q` was typed or the terminal is gone; to be asked when there is something to read.
