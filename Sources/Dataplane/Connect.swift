@@ -230,9 +230,9 @@ extension Worker {
         if session.pointee.connection != BackendConnection.none {
             // Nothing of the request was sent: it waits for the next candidate.
             let request = session.pointee.toBackend.queue
-            session.pointee.toBackend.queue = BufferQueue()
+            if !mutant(.requestLostAtRetry) { session.pointee.toBackend.queue = BufferQueue() }
             dropConnection(slot, session)
-            session.pointee.toBackend.queue = request
+            if !mutant(.requestLostAtRetry) { session.pointee.toBackend.queue = request }
         } else if session.pointee.backendDescriptor >= 0 {
             ring.close(session.pointee.backendDescriptor, token: workerToken(.close))
             session.pointee.backendDescriptor = -1

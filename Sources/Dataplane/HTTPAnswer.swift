@@ -109,6 +109,7 @@ extension Worker {
             consumeInput(relay, Int(exchange.pointee.request.remaining))
             exchange.pointee.request.phase = .done
         }
+        if mutant(.droppedBodyIsRequest) { return }
         if exchange.pointee.request.phase != .done {
             exchange.pointee.request.phase = .dropped
             buffers.drop(&relay.pointee.input)

@@ -54,7 +54,7 @@ extension Worker {
                 let count = Int(min(UInt64(length), body.remaining))
                 body.remaining -= UInt64(count)
                 taken += UInt64(count)
-                if body.remaining == 0 { body.phase = .done }
+                if body.remaining == 0 || mutant(.lastByteLeftOut) && body.remaining == 1 { body.phase = .done }
                 if !moveInput(relay, consumed: count, produced: count, behind) { return .noBuffer }
             case .untilClose:
                 taken += UInt64(length)

@@ -233,8 +233,9 @@ extension Worker {
             return
         }
         // All of it must lie in this one buffer to be sent again.
-        if exchange.pointee.request.phase == .done, relay.pointee.queue.isEmpty,
-            exchange.pointee.method.isIdempotent
+        if exchange.pointee.request.phase == .done,
+            relay.pointee.queue.isEmpty || mutant(.partSentAgain),
+            exchange.pointee.method.isIdempotent || mutant(.postSentAgain)
         {
             exchange.pointee.replay = buffer
             exchange.pointee.replayBytes = buffers.segment(buffer).pointee.length

@@ -60,7 +60,7 @@ extension Worker {
             do throws(Refusal) {
                 let head = try ResponseHead.parse(
                     octets, count: count, length: length, limits: http.limits, into: http.fields,
-                    method: exchange.pointee.method, wantsUpgrade: exchange.pointee.wantsUpgrade)
+                    method: mutant(.headGetsBody) ? .get : exchange.pointee.method, wantsUpgrade: exchange.pointee.wantsUpgrade)
                 return beginResponse(slot, session, exchange, octets, head)
             } catch {
                 badResponse(slot, session, exchange, error)
@@ -197,11 +197,14 @@ extension Worker {
         let relay = session.relay(.toClient)
         if session.pointee.connection != BackendConnection.none {
             let isClean =
-                exchange.pointee.request.phase == .done && session.pointee.toBackend.queue.isEmpty
-                && relay.pointee.input.isEmpty && exchange.pointee.isBackendPersistent
+                (exchange.pointee.request.phase == .done || mutant(.parkedBeforeSent))
+                && session.pointee.toBackend.queue.isEmpty
+                && (relay.pointee.input.isEmpty || mutant(.parkedWithBytes))
+                && exchange.pointee.isBackendPersistent
             buffers.drop(&relay.pointee.input)
-            // The rest may have come while it was going over to splice.
+            // The rest of a body may have come while it was going over to splice.
             relay.pointee.phase = .copying
+            if exchange.pointee.request.phase == .done { session.pointee.toBackend.phase = .copying }
             releaseCandidate(session)
             if isClean {
                 parkConnection(slot, session)
@@ -278,7 +281,8 @@ extension Worker {
         let exchange = exchange(session)
         let relay = session.relay(.toClient)
         // Where the request failed this may be a reset, whose error the failing send took.
-        guard exchange.pointee.response.phase == .body, exchange.pointee.response.framing == .untilClose,
+        guard exchange.pointee.response.phase == .body,
+            exchange.pointee.response.framing == .untilClose || mutant(.brokenEndLooksWhole),
             exchange.pointee.request.phase != .dropped
         else {
             backendFailed(slot, session, .backendClosed)
@@ -403,6 +407,7 @@ extension Worker {
         if relay.pointee.queue.isEmpty, relay.pointee.pipedBytes == 0 {
             passOnEnd(slot, session, .toClient)
         } else {
+            startSending(slot, session, .toClient)
             setHTTPTimer(slot, session)
         }
     }

@@ -48,7 +48,8 @@ extension Worker {
 
     /// The client has ended, and all that it asked before has begun.
     func asksNoMore(_ session: UnsafeMutablePointer<Session>) -> Bool {
-        session.pointee.hasClientEnded && session.pointee.toBackend.input.isEmpty
+        session.pointee.hasClientEnded
+            && (session.pointee.toBackend.input.isEmpty || mutant(.pipelinedStopAtHalfClose))
     }
 
     /// Weir drains: a client that has asked nothing is not waited for.
@@ -286,9 +287,11 @@ extension Worker {
             dropConnection(slot, session)
         }
         recordExchange(session, exchange)
+        if mutant(.loggedTwice), exchange.pointee.status == 502 { recordExchange(session, exchange) }
         releaseCandidate(session)
         countExchange(exchange)
         session.pointee.exchange = Exchange.none
+        if mutant(.exchangeLeaked), reason == .clientReset { return }
         exchanges.release(number)
     }
 
@@ -311,6 +314,7 @@ extension Worker {
         exchange.pointee.replay = BufferRing.none
         let segment = buffers.segment(buffer)
         segment.pointee.isKept = false
+        if mutant(.keptRequestLost) { return }
         // One that is still queued goes when it is sent.
         if segment.pointee.length == 0 { buffers.giveBack(buffer) }
     }
@@ -318,7 +322,7 @@ extension Worker {
     /// All is said, but the client may be sending: closing now would reset it, and it might lose the answer.
     private mutating func linger(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         buffers.drop(&session.pointee.toBackend.input)
-        if session.pointee.hasClientEnded {
+        if session.pointee.hasClientEnded || mutant(.closedBehindAnswer) {
             finish(slot, session, .ok)
             return
         }
@@ -342,6 +346,9 @@ extension Worker {
         if session.pointee.lostSide != .none { return lastWordsDeadline(session) }
         switch session.pointee.state {
         case .awaiting:
+            if mutant(.headDeadlineProlonged) {
+                return session.pointee.lastActivityAt &+ plan.pointee.requestHeadTimeoutNanoseconds
+            }
             if session.pointee.headStartedAt != 0 {
                 return session.pointee.headStartedAt &+ plan.pointee.requestHeadTimeoutNanoseconds
             }
@@ -379,6 +386,7 @@ extension Worker {
 
     private func waitsForResponseHead(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         exchange.pointee.response.phase == .head && exchange.pointee.requestSentAt != 0
+            && !mutant(.responseHeadAwaitedForEver)
     }
 
     mutating func httpTimerFired(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {

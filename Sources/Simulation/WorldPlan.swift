@@ -21,6 +21,8 @@ struct WorldPlan {
     let isHTTP: Bool
     /// Everybody keeps to the rules and nothing lacks: every request gets a whole answer.
     var isStrict = false
+    /// Uploads about as long as a buffer, and backends that leave: requests are sent again.
+    var isAboutRetries = false
     var configuration = Configuration()
     var faults = FaultPlan()
     var slots = 0

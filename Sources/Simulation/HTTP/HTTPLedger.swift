@@ -2,7 +2,6 @@
 // is read here as it is written, and held against the one that came in. Peers ask it where messages end.
 
 import Base
-import Glibc
 import SimulatedKernel
 
 struct RequestFacts {
@@ -74,7 +73,7 @@ final class HTTPLedger {
         self.kernel = kernel
         source = HTTPSource(
             random: RandomSource(seed: seed ^ 0x5EED_0F5C_21B7_0003), isStrict: plan.isStrict,
-            bulkBytes: Int(plan.bulkBytes), patienceNanoseconds: plan.patienceNanoseconds)
+            isAboutRetries: plan.isAboutRetries, bufferBytes: plan.bufferSizeBytes, bulkBytes: Int(plan.bulkBytes), patienceNanoseconds: plan.patienceNanoseconds)
     }
 
     func fail(_ what: @autoclosure () -> String) {
@@ -100,9 +99,6 @@ final class HTTPLedger {
             let start = octets.count
             octets += request.octets(pattern)
             ends.append(octets.count)
-            if kernel.traceRing != nil, getenv("SIMDEBUG") != nil {
-                print(connection, request, start, octets.count); fflush(nil)
-            }
             requests.append(
                 RequestFacts(
                     plan: request, client: connection, place: place, start: start,

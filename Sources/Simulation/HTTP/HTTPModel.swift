@@ -100,14 +100,18 @@ extension World {
         if kernel.now > movedAt + most + Self.patienceOfModel {
             fail("connection \(client) serves without a byte since \(movedAt / 1000) us")
         }
-        checkResponseHead(client, times, ledger)
+        checkResponseHead(view, client, times, ledger)
     }
 
     /// A backend that has the request answers in its time, or the client gets an answer of Weir's own.
-    private func checkResponseHead(_ client: Int32, _ times: ListenerTimeouts, _ ledger: HTTPLedger) {
+    private func checkResponseHead(
+        _ view: SessionView, _ client: Int32, _ times: ListenerTimeouts, _ ledger: HTTPLedger
+    ) {
         let tap = ledger.taps[Int(client)]
         guard tap.ends.count < tap.requests.count else { return }
         let request = ledger.requests[Int(tap.requests[tap.ends.count])]
+        // One that is sent again may be on its way to another backend.
+        guard request.sightings.last == kernel.connection(ofDescriptor: view.backendDescriptor) else { return }
         guard request.wholeAt > 0, request.status == 0, kernel.isWritable(kernel.connection(client).pointee)
         else { return }
         if kernel.now > request.wholeAt + times.http.responseHeadNanoseconds + Self.patienceOfModel {

@@ -2,7 +2,6 @@
 // client was sent and a reason that can be true.
 
 import Dataplane
-import Glibc
 import SimulatedKernel
 import Telemetry
 

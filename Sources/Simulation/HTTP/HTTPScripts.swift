@@ -39,6 +39,8 @@ struct Pace {
 struct HTTPSource {
     var random: RandomSource
     let isStrict: Bool
+    let isAboutRetries: Bool
+    let bufferBytes: Int
     let bulkBytes: Int
     let patienceNanoseconds: UInt64
 
@@ -71,6 +73,7 @@ struct HTTPSource {
             if plan.bodyBytes / plan.chunkBytes > 200 { plan.hasExtensions = false }
         }
         plan.closes = oneIn(10)
+        if isAboutRetries { return upload(plan) }
         guard !isStrict, oneIn(14) else { return plan }
         let illegality = Illegality.allCases[below(Illegality.allCases.count)]
         plan.illegality = illegality
@@ -79,6 +82,15 @@ struct HTTPSource {
         case .badChunkSize: plan.framing = .chunked
         default: (plan.framing, plan.bodyBytes) = (.none, 0)
         }
+        return plan
+    }
+
+    /// Its end is in the buffer of its head, or in the next one.
+    private mutating func upload(_ original: RequestPlan) -> RequestPlan {
+        var plan = original
+        plan.method = oneIn(4) ? "POST" : "PUT"
+        plan.bodyBytes = below(2 * bufferBytes)
+        plan.framing = .length(plan.bodyBytes)
         return plan
     }
 
@@ -148,6 +160,7 @@ struct HTTPSource {
         if oneIn(3) { plan.pauseNanoseconds = time(patienceNanoseconds) }
         if plan.announcesClose || plan.framing == .untilClose { plan.after = .closes }
         if !isStrict { addTrouble(&plan) }
+        if isAboutRetries, oneIn(3) { plan.fault = .gone(resets: oneIn(3)) }
         return plan
     }
 

@@ -1,6 +1,7 @@
 // What an http world has beyond a tcp one: its listeners' timeouts, buffers that heads fit in, and whether it is
 // strict.
 
+import Base
 import Configuration
 import SimulatedKernel
 
@@ -28,6 +29,9 @@ extension WorldPlan {
             if source.oneIn(4) { configuration.pools[index].keepAlive.maxRequests = Int(1 + source.below(5)) }
         }
         if isStrict { makeStrict() }
+        // From a source of its own, so that the worlds of older seeds stay what they are.
+        var later = PlanSource(random: RandomSource(seed: source.random.next()))
+        isAboutRetries = !isStrict && later.oneIn(6)
     }
 
     private func timeouts(_ source: inout PlanSource) -> HTTPTimeouts {
