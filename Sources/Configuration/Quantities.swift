@@ -159,3 +159,7 @@ public enum Quantities {
         return overflow ? .max : product
     }
 }
+
+/// The nanoseconds of a duration as the configuration writes it (`200ms`, `5s`); nil for another text. For
+/// options of commands.
+public func durationNanoseconds(_ text: String) -> UInt64? { try? Quantities.duration(text) }

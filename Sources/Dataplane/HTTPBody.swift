@@ -201,6 +201,11 @@ extension Worker {
         }
     }
 
+    /// The rest of a body came while the receive was being stopped: the next one must not be spliced in its place.
+    func forgetSwitch(_ relay: UnsafeMutablePointer<Relay>) {
+        if relay.pointee.phase == .switching { relay.pointee.phase = .copying }
+    }
+
     /// So many bytes of a body went into the pipe.
     func noteSpliced(_ session: UnsafeMutablePointer<Session>, _ direction: Direction, _ count: Int) {
         let body = body(session, direction)

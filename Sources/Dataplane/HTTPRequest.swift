@@ -28,6 +28,8 @@ extension Worker {
                     endedInHead(slot, session)
                     return
                 }
+                // Receiving may have been stopped by what was pipelined before it.
+                resume(slot, session, .toBackend)
                 if session.pointee.headStartedAt == 0 { session.pointee.headStartedAt = now }
                 setHTTPTimer(slot, session)
                 if !session.isInKernel(.receiveFromClient) { resume(slot, session, .toBackend) }

@@ -196,6 +196,7 @@ extension Worker {
     mutating func responseReceived(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         let exchange = exchange(session)
         let relay = session.relay(.toClient)
+        forgetSwitch(relay)
         if session.pointee.connection != BackendConnection.none {
             let isClean =
                 (exchange.pointee.request.phase == .done || mutant(.parkedBeforeSent))

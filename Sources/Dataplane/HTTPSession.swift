@@ -283,6 +283,8 @@ extension Worker {
         let exchange = exchanges[number]
         if exchange.pointee.reason == .ok { exchange.pointee.reason = reason }
         releaseReplay(exchange)
+        forgetSwitch(session.relay(.toBackend))
+        forgetSwitch(session.relay(.toClient))
         if session.pointee.connection != BackendConnection.none, session.pointee.isHTTP {
             dropConnection(slot, session)
         }

@@ -29,30 +29,19 @@ final class Arguments {
         return nil
     }
 
-    /// Every value of an option that may be given several times.
-    func values(_ names: String...) throws(Failure) -> [String] {
-        var found: [String] = []
-        asked += names
-        while let index = rest.firstIndex(where: { word in
-            names.contains { word == $0 || word.hasPrefix($0 + "=") }
-        }) {
-            let word = rest.remove(at: index)
-            if let equals = word.firstIndex(of: "="), !names.contains(word) {
-                found.append(String(word[word.index(after: equals)...]))
-                continue
-            }
-            guard index < rest.count else { throw usage("\(word) wants a value") }
-            found.append(rest.remove(at: index))
-        }
-        return found
+    /// The values of an option that may come several times.
+    func values(_ name: String) throws(Failure) -> [String] {
+        var values: [String] = []
+        while let next = try value(name) { values.append(next) }
+        return values
     }
 
-    /// True where the word is there.
-    func flag(_ name: String) -> Bool {
-        asked.append(name)
-        guard let index = rest.firstIndex(of: name) else { return false }
-        rest.remove(at: index)
-        return true
+    /// True where an option without a value is there.
+    func flag(_ names: String...) -> Bool {
+        asked += names
+        let count = rest.count
+        rest.removeAll(where: names.contains)
+        return rest.count < count
     }
 
     /// The words that are no options, all of them; at least `least`, at most `most`.
@@ -76,6 +65,11 @@ final class Arguments {
             throw usage("\(name) is missing")
         }
         return rest.remove(at: index)
+    }
+
+    /// The next word that is no option, where there is one; `-`, standard input, is one.
+    func optionalPositional() -> String? {
+        rest.firstIndex { !$0.hasPrefix("-") || $0 == "-" }.map { rest.remove(at: $0) }
     }
 
     /// Nothing may be left.

@@ -15,7 +15,7 @@ struct Command: Sendable {
 }
 
 enum Commands {
-    static let all = [run, check, explain, demo, schema]
+    static let all = [run, check, explain, tail, demo, schema]
 
     private static let run = Command(
         name: "run", arguments: "[-c FILE] [--drain-timeout SECONDS]",
@@ -76,7 +76,7 @@ enum Commands {
     ) { (arguments) throws(Failure) in
         let file = try arguments.value("-c", "--config")
         let listener = try arguments.value("--listener")
-        let headers = try arguments.values("-H", "--header")
+        let headers = try arguments.values("-H") + arguments.values("--header")
         let client = try arguments.value("--client")
         let draw = try arguments.number("--draw", within: 0...Int.max)
         let isJSON = arguments.flag("--json")
@@ -92,6 +92,30 @@ enum Commands {
             request, configuration, listenerName: listener, draw: UInt64(draw ?? 1))
         standardOutput(isJSON ? explanation.json(configuration) : explanation.text(configuration))
         return 0
+    }
+
+    private static let tail = Command(
+        name: "tail", arguments: "[FILE or -] [-n LINES] [--no-follow] [FILTERS] [--json or --stats]",
+        summary: "follow logs: columns, filters, running figures",
+        details: [
+            "FILE                  a log of format json; - or nothing for standard input",
+            "-n, --lines LINES     begin LINES before the end, or with `all`; default 10, but all with",
+            "                      --no-follow or --stats",
+            "--no-follow           end at the file's end; else follow it through rotations, q ends",
+            "--json                print matching lines as they are",
+            "--stats               rate, outcomes, errors, percentiles and backends instead of lines",
+            "",
+            "--status CODES        5xx, 503 or 400-499",
+            "--reason NAME         the record's reason or cause",
+            "--client ADDRESS      or a block: 10.0.0.0/8, 2001:db8::/32",
+            "--slow DURATION       took at least so long: 200ms, 2s",
+            "--listener, --pool, --backend NAME",
+            "",
+            "A filter given again adds a value; different filters must all match.",
+        ],
+        example: "weir tail --status 5xx --slow 200ms /var/log/weir/access.log"
+    ) { (arguments) throws(Failure) in
+        try Tail.run(TailOptions(arguments))
     }
 
     private static let demo = Command(

@@ -189,7 +189,7 @@ def test_an_unknown_option_or_command_is_refused_with_a_guess(tmp_path):
 
 
 def test_help_and_version_fit_a_screen():
-    for words in ([], ["run"], ["check"], ["explain"], ["demo"], ["schema"]):
+    for words in ([], ["run"], ["check"], ["explain"], ["tail"], ["demo"], ["schema"]):
         done = run_weir(*words, "--help")
         assert done.returncode == 0 and done.stderr == ""
         assert "Example" in done.stdout and len(done.stdout.splitlines()) <= 24
