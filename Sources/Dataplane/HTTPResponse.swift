@@ -200,13 +200,10 @@ extension Worker {
         if session.pointee.connection != BackendConnection.none {
             let isClean =
                 (exchange.pointee.request.phase == .done || mutant(.parkedBeforeSent))
-                && session.pointee.toBackend.queue.isEmpty
+                && session.pointee.toBackend.queue.isEmpty && session.pointee.toBackend.pipedBytes == 0
                 && (relay.pointee.input.isEmpty || mutant(.parkedWithBytes))
                 && exchange.pointee.isBackendPersistent
             buffers.drop(&relay.pointee.input)
-            // The rest of a body may have come while it was going over to splice.
-            relay.pointee.phase = .copying
-            if exchange.pointee.request.phase == .done { session.pointee.toBackend.phase = .copying }
             releaseCandidate(session)
             if isClean {
                 parkConnection(slot, session)
