@@ -121,11 +121,12 @@ struct RequestReader: BitwiseCopyable {
     }
 }
 
-/// The number behind `size=` in a query; nil where there is none.
+/// The number behind `size=` in a query; nil where there is no `size=`, more than any answer has where it is no
+/// number, so that it is refused rather than answered with another size.
 private func sizeAsked(_ octets: UnsafePointer<UInt8>, _ query: HeadRange) -> Int? {
     let name: StaticString = "size="
     var start = query.start
-    while start + name.utf8CodeUnitCount < query.end {
+    while start + name.utf8CodeUnitCount <= query.end {
         var index = 0
         while index < name.utf8CodeUnitCount, octets[start + index] == name.utf8Start[index] { index += 1 }
         if index == name.utf8CodeUnitCount { return number(octets, from: start + index, to: query.end) }
@@ -135,7 +136,7 @@ private func sizeAsked(_ octets: UnsafePointer<UInt8>, _ query: HeadRange) -> In
     return nil
 }
 
-private func number(_ octets: UnsafePointer<UInt8>, from start: Int, to end: Int) -> Int? {
+private func number(_ octets: UnsafePointer<UInt8>, from start: Int, to end: Int) -> Int {
     var value = 0
     var index = start
     while index < end, octets[index] >= UInt8(ascii: "0"), octets[index] <= UInt8(ascii: "9") {
@@ -143,5 +144,6 @@ private func number(_ octets: UnsafePointer<UInt8>, from start: Int, to end: Int
         if value < 1 << 40 { value = value * 10 + Int(octets[index] - UInt8(ascii: "0")) }
         index += 1
     }
-    return index == start ? nil : value
+    let isNumber = index > start && (index == end || octets[index] == UInt8(ascii: "&"))
+    return isNumber ? value : .max
 }
