@@ -43,6 +43,14 @@ public struct LoadOptions: Sendable {
         if mode == .tcp, path != "/" || !headers.isEmpty {
             throw BenchError("--path and --header are for --mode http")
         }
+        // What is no request line, or no header line, would be refused by the target and blamed on it.
+        if !path.hasPrefix("/") || path.utf8.contains(where: { $0 <= 0x20 }) {
+            throw BenchError("--path begins with / and has no blanks, not as in `\(path)`")
+        }
+        for header in headers where !header.contains(":") || header.utf8.contains(where: { $0 < 0x20 }) {
+            throw BenchError("--header wants 'NAME: VALUE', not `\(header)`")
+        }
+        if durationNanoseconds == 0 { throw BenchError("--duration is longer than 0") }
         if mode == .tcp, mix != nil, sizeBytes != nil { throw BenchError("either --size or --mix, not both") }
         if mix != nil, responseBytes != nil { throw BenchError("either --response or --mix, not both") }
         if mode == .tcp, responseBytes == 0 {

@@ -86,11 +86,11 @@ extension LoadWorker {
     mutating func dispatch(_ completion: Completion) {
         let number = completion.token.slot
         let connection = connections + Int(number)
-        guard let operation = LoadConnection.Operation(rawValue: completion.token.operation),
-            completion.token.matches(generation: connection.pointee.generation), operation != .close
-        else {
-            preconditionFailure("a completion belongs to a submission")
-        }
+        let operation = LoadConnection.Operation(rawValue: completion.token.operation)
+        precondition(
+            completion.token.matches(generation: connection.pointee.generation) && operation != .close,
+            "a completion belongs to a submission")
+        guard let operation else { return }
         if !completion.hasMore { connection.pointee.inKernel &= ~operation.rawValue }
         switch operation {
         case .connect: connected(number, completion.result)
