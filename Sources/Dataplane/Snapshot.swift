@@ -135,7 +135,8 @@ public struct Snapshot: @unchecked Sendable {
                 requestBodyIdleTimeoutNanoseconds: timeouts.requestBodyIdleNanoseconds,
                 keepAliveTimeoutNanoseconds: timeouts.keepAliveNanoseconds,
                 responseHeadTimeoutNanoseconds: timeouts.responseHeadNanoseconds,
-                tunnelTimeoutNanoseconds: timeouts.tunnelNanoseconds, forwarded: forwarded,
+                tunnelTimeoutNanoseconds: timeouts.tunnelNanoseconds,
+                bodyLimitBytes: UInt64(listener.limits.bodySizeBytes), forwarded: forwarded,
                 router: Router(listener.routes.map { RouteDefinition($0, pools) }),
                 defaultPool: listener.pool.map { pools.index[$0]! })
         ])

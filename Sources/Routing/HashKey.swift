@@ -52,6 +52,20 @@ public struct HashKeyPlan: BitwiseCopyable, @unchecked Sendable {
         if let hash = fallback.hash(request, client) { return hash }
         return hashOfAddress(client)
     }
+
+    /// What `hash` takes the key from, for people who ask why.
+    public func origin(_ request: RequestView, client: (high: UInt64, low: UInt64)) -> HashKeyOrigin {
+        if key.hash(request, client) != nil { return .key }
+        return fallback.hash(request, client) != nil ? .fallback : .clientAddress
+    }
+}
+
+/// Which part of a `HashKeyPlan` a request had.
+public enum HashKeyOrigin: Sendable {
+    case key
+    case fallback
+    /// Neither.
+    case clientAddress
 }
 
 extension HashKeyPlan.Part {
