@@ -2,6 +2,8 @@
 
 import select
 import socket
+
+import pytest
 import time
 
 
