@@ -2,10 +2,9 @@
 
 import select
 import socket
-
-import pytest
 import time
 
+import pytest
 
 from addresses import text_of
 from streams import Sender, ending_of, exchange, finish
