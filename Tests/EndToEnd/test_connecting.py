@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from addresses import text_of
+from addresses import listen, open_socket, text_of
 from streams import Sender, ending_of, exchange, finish
 
 
