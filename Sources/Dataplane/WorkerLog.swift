@@ -25,7 +25,7 @@ public struct LogSink: Sendable {
 
 /// A log of a worker: its buffer, and what of it is in the kernel.
 struct WorkerLog: ~Copyable {
-    private static let halfBytes = 1024 * 1024
+    private static let halfBytes = 512 * 1024
     /// Records wait for others to share a write with, but no longer than this.
     static let longestWaitNanoseconds: UInt64 = 10_000_000
     /// So many bytes are worth a write of their own.

@@ -222,7 +222,7 @@ def test_a_disk_that_fills_and_empties_again_costs_only_the_records_between(
 def test_a_log_reader_that_stands_still_holds_up_nobody(start_weir, new_server, ends):
     weir = start_weir(
         new_server(greet_with("a")), logs={"access": "stdout"}, stdout=subprocess.PIPE)
-    count = 2500
+    count = 4500
     run_sessions(weir, count)
     dropped = weir.wait_for_event("log_dropped")
     assert dropped["cause"] == "the reader of the log is too slow"
