@@ -33,6 +33,7 @@ extension Configuration {
         var configuration = Configuration()
         Keys.file.read(root, into: &configuration, owner: .fileStart, &context)
         Validation.check(pools: root.keys(at: "pools"), &context)
+        Validation.checkHashKeys(configuration, root, &context)
         if context.errorCount > 0 { throw context.collected() }
         return configuration
     }
@@ -49,7 +50,7 @@ extension Configuration {
 
 extension Listener {
     /// Every pool that the listener or a route of it names.
-    fileprivate var usedPools: [String] {
+    var usedPools: [String] {
         var names = pool.map { [$0] } ?? []
         for route in routes {
             switch route.action {

@@ -51,6 +51,9 @@ extension Worker {
         let count = Int(segment.pointee.length)
         if exchange.pointee.firstByteAt == 0 {
             exchange.pointee.firstByteAt = now
+            if exchange.pointee.requestSentAt != 0 {
+                observeLatency(session, since: exchange.pointee.requestSentAt)
+            }
             releaseReplay(exchange)
         }
         switch exchange.pointee.scan.advance(octets, count: count, limits: http.limits) {
@@ -230,7 +233,8 @@ extension Worker {
     ) {
         session.pointee.isHTTP = false
         exchange.pointee.isUpgraded = true
-        exchange.pointee.bytesInBefore = session.pointee.toBackend.received - heldBytes(session.relay(.toBackend))
+        exchange.pointee.bytesInBefore =
+            session.pointee.toBackend.received - heldBytes(session.relay(.toBackend))
         for direction in Direction.allCases {
             let relay = session.relay(direction)
             relay.pointee.phase = .copying
@@ -297,7 +301,17 @@ extension Worker {
         } else if canReplay(session, exchange) {
             replay(slot, session, exchange)
         } else {
+            noteUnanswered(session, exchange)
             fail(slot, session, 502, reason)
+        }
+    }
+
+    /// The backend has a request and will not answer it.
+    func noteUnanswered(
+        _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
+    ) {
+        if exchange.pointee.requestSentAt != 0, exchange.pointee.firstByteAt == 0 {
+            observeFailure(session, since: exchange.pointee.requestSentAt)
         }
     }
 

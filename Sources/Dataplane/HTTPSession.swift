@@ -200,8 +200,7 @@ extension Worker {
                 passOnEnd(slot, session, .toClient)
                 return
             }
-            if session.pointee.exchange != Exchange.none, exchange(session).pointee.response.phase == .done
-            {
+            if session.pointee.exchange != Exchange.none, exchange(session).pointee.response.phase == .done {
                 finishExchange(slot, session)
                 return
             }
@@ -366,6 +365,7 @@ extension Worker {
         if waitsForRequestBody(session, exchange) {
             fail(slot, session, 408, .requestBodyTimeout)
         } else if waitsForResponseHead(exchange) {
+            noteUnanswered(session, exchange)
             fail(slot, session, 504, .responseHeadTimeout)
         } else {
             fail(slot, session, 504, .idleTimeout)
