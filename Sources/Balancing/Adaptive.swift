@@ -13,13 +13,11 @@ enum Adaptive {
     /// Each draw is kept with a chance of at least a quarter.
     private static var draws: Int { 16 }
 
-    static func take(
-        from tier: Tier, _ latencies: Latencies, _ random: inout RandomSource, _ pick: inout Pick
-    ) -> Int? {
+    static func take(from tier: Tier, _ random: inout RandomSource, _ pick: inout Pick) -> Int? {
         guard tier.candidates.totalWeight > 0 else { return nil }
         for attempt in 1...draws {
             let index = tier.draw.draw(&random)
-            let factor = factor(of: index, latencies)
+            let factor = factor(of: index, tier.candidates)
             // Drawn by its weight and kept by its factor, a candidate comes in proportion to both.
             guard random.nextUnit() * greatestFactor < factor || attempt == draws else { continue }
             guard tier.candidates.take(index) else { continue }
@@ -30,16 +28,17 @@ enum Adaptive {
     }
 
     /// What the weight is multiplied by now.
-    static func factor(of index: Int, _ latencies: Latencies) -> Double {
-        let own = latencies[index].nanoseconds.load(ordering: .relaxed)
-        let pool = latencies.pool.nanoseconds.load(ordering: .relaxed)
+    @inline(__always)
+    private static func factor(of index: Int, _ candidates: Candidates) -> Double {
+        let own = candidates[index].latency.nanoseconds.load(ordering: .relaxed)
+        let pool = candidates.whole.latency.nanoseconds.load(ordering: .relaxed)
         if own == 0 || pool == 0 { return 1 }
         return min(max(pool / own, leastFactor), greatestFactor)
     }
 
-    static func observe(_ index: Int, _ latencies: Latencies, _ nanoseconds: Double, now: UInt64) {
-        average(latencies[index], nanoseconds, share: backendShare, now)
-        average(latencies.pool, nanoseconds, share: poolShare, now)
+    static func observe(_ index: Int, of candidates: Candidates, _ nanoseconds: Double, now: UInt64) {
+        average(candidates[index].latency, nanoseconds, share: backendShare, now)
+        average(candidates.whole.latency, nanoseconds, share: poolShare, now)
     }
 
     private static func average(

@@ -32,7 +32,9 @@ public struct Candidate: ~Copyable {
     public let maxSessions: UInt32
     /// Sessions that hold this backend now, over all workers.
     public let active = Atomic<Int>(0)
-    private let padding: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0)
+    /// On the same line: who observes it is about to give its place back.
+    let latency = Latency()
+    private let padding: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
 
     init(weight: UInt32, maxSessions: UInt32) {
         self.weight = weight
@@ -52,7 +54,9 @@ struct PoolCounts: ~Copyable {
     let full = Atomic<Int>(0)
     /// Sessions of all backends; kept only where a policy asks for it.
     let active = Atomic<Int>(0)
-    private let padding: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0)
+    /// Of all backends; kept only where a policy asks for it.
+    let latency = Latency()
+    private let padding: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
 }
 
 /// The candidates of one pool, or those of them that are chosen among together. The memory belongs to the
@@ -111,10 +115,16 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
     }
 
     /// Backends of the pool that have as many sessions as they may, now.
-    public var fullCount: Int { unsafe max(counts.pointee.full.load(ordering: .relaxed), 0) }
+    public var fullCount: Int { max(whole.full.load(ordering: .relaxed), 0) }
 
     /// Sessions of the whole pool now, where the policy counts them.
-    var activeCount: Int { unsafe max(counts.pointee.active.load(ordering: .relaxed), 0) }
+    var activeCount: Int { max(whole.active.load(ordering: .relaxed), 0) }
+
+    /// Counts of the whole pool.
+    var whole: PoolCounts {
+        @inline(__always)
+        unsafeAddress { unsafe UnsafePointer(counts) }
+    }
 
     // MARK: - Places
 
@@ -124,7 +134,7 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
         guard self[index].isUsable else { return false }
         let limit = Int(self[index].maxSessions)
         let before = self[index].active.wrappingAdd(1, ordering: .relaxed).oldValue
-        if before + 1 == limit { unsafe counts.pointee.full.wrappingAdd(1, ordering: .relaxed) }
+        if before + 1 == limit { whole.full.wrappingAdd(1, ordering: .relaxed) }
         guard before < limit else {
             // The last place went to somebody else meanwhile.
             giveBack(index)
@@ -143,7 +153,7 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
         let exchange = self[index].active.compareExchange(
             expected: seen, desired: seen + 1, ordering: .relaxed)
         guard exchange.exchanged else { return false }
-        if seen + 1 == limit { unsafe counts.pointee.full.wrappingAdd(1, ordering: .relaxed) }
+        if seen + 1 == limit { whole.full.wrappingAdd(1, ordering: .relaxed) }
         countSession()
         return true
     }
@@ -152,7 +162,7 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
     @inline(__always)
     public func release(_ index: Int) {
         giveBack(index)
-        if countsSessions { unsafe counts.pointee.active.wrappingSubtract(1, ordering: .relaxed) }
+        if countsSessions { whole.active.wrappingSubtract(1, ordering: .relaxed) }
     }
 
     /// Whoever crosses the limit, either way, counts it; so the sum is right when all are done.
@@ -161,13 +171,13 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
         let before = self[index].active.wrappingSubtract(1, ordering: .relaxed).oldValue
         precondition(before > 0, "a backend is released as often as it was taken")
         if before == Int(self[index].maxSessions) {
-            unsafe counts.pointee.full.wrappingSubtract(1, ordering: .relaxed)
+            whole.full.wrappingSubtract(1, ordering: .relaxed)
         }
     }
 
     @inline(__always)
     private func countSession() {
-        if countsSessions { unsafe counts.pointee.active.wrappingAdd(1, ordering: .relaxed) }
+        if countsSessions { whole.active.wrappingAdd(1, ordering: .relaxed) }
     }
 }
 

@@ -37,9 +37,6 @@ public enum Policy: UInt8, CaseIterable, BitwiseCopyable, Sendable {
         }
     }
 
-    /// True where it is to be told how long backends take: `PolicyPlan.observe`.
-    public var followsLatency: Bool { self == .peakEWMA || self == .adaptive }
-
     /// True where `Pick.score` says something: the sessions that the backend had (`least_connections`,
     /// `power_of_two`), the cost in microseconds (`peak_ewma`), the percentage of its weight (`adaptive`).
     public var hasScore: Bool {
@@ -68,7 +65,6 @@ public struct PolicyPlan: BitwiseCopyable, @unchecked Sendable {
     public let candidates: Candidates
     let primaries: Tier
     let backups: Tier
-    private let latencies: Latencies?
 
     /// Backups come after all others. `boundPercent` is for the policies with a key: no backend gets more than
     /// so much of its share of the sessions; 0 is no bound. `maglevTableSize` is a prime; with a hundred entries
@@ -97,16 +93,14 @@ public struct PolicyPlan: BitwiseCopyable, @unchecked Sendable {
         self.candidates = candidates
         primaries = tier(0..<primaryCount)
         backups = tier(primaryCount..<backends.count)
-        latencies = policy.followsLatency ? Latencies(count: backends.count) : nil
     }
 
-    /// A backend took so long to answer.
+    /// A backend took so long to answer. For the policies that follow it.
     public func observe(_ index: Int, nanoseconds: UInt64, now: UInt64) {
-        guard let latencies else { return }
-        if policy == .peakEWMA {
-            PeakEWMA.observe(latencies[index], Double(nanoseconds), now: now)
-        } else {
-            Adaptive.observe(index, latencies, Double(nanoseconds), now: now)
+        switch policy {
+        case .peakEWMA: PeakEWMA.observe(candidates[index].latency, Double(nanoseconds), now: now)
+        case .adaptive: Adaptive.observe(index, of: candidates, Double(nanoseconds), now: now)
+        case .roundRobin, .leastConnections, .random, .powerOfTwo, .ipHash, .ketama, .maglev: break
         }
     }
 
@@ -114,8 +108,6 @@ public struct PolicyPlan: BitwiseCopyable, @unchecked Sendable {
     public func observeFailure(_ index: Int, nanoseconds: UInt64, now: UInt64) {
         observe(index, nanoseconds: max(nanoseconds, 1_000_000_000), now: now)
     }
-
-    func latencies(_ places: Range<Int>) -> Latencies? { latencies.map { Latencies($0, places) } }
 }
 
 /// What one worker remembers for one pool between choices.
@@ -129,9 +121,8 @@ public struct PolicyState: ~Copyable {
     public init(_ plan: PolicyPlan, seed: UInt64) {
         self.plan = plan
         random = RandomSource(seed: seed)
-        let (first, all) = (plan.primaries.candidates.count, plan.candidates.count)
-        primaries = TierState(plan.primaries, plan.latencies(0..<first), &random)
-        backups = TierState(plan.backups, plan.latencies(first..<all), &random)
+        primaries = TierState(plan.primaries, &random)
+        backups = TierState(plan.backups, &random)
     }
 
     /// Takes a place at the next candidate in `sequence` and answers its index; nil when all were tried or
@@ -151,13 +142,11 @@ public struct PolicyState: ~Copyable {
 
 private struct TierState: ~Copyable {
     let tier: Tier
-    private let latencies: Latencies?
     private var roundRobin: RoundRobin
     private var leastConnections: LeastConnections
 
-    init(_ tier: Tier, _ latencies: Latencies?, _ random: inout RandomSource) {
+    init(_ tier: Tier, _ random: inout RandomSource) {
         self.tier = tier
-        self.latencies = latencies
         roundRobin = RoundRobin(candidates: tier.candidates, random: &random)
         let count = UInt32(tier.candidates.count)
         leastConnections = LeastConnections(position: count > 0 ? Int(random.next(below: count)) : 0)
@@ -184,9 +173,8 @@ private struct TierState: ~Copyable {
         case .random: WeightedRandom.take(from: tier, &random)
         case .powerOfTwo: PowerOfTwo.take(from: tier, &random, &sequence.pick)
         case .ipHash, .ketama, .maglev: ConsistentHash.take(from: tier, &sequence, key: choice.key)
-        case .peakEWMA:
-            latencies.flatMap { PeakEWMA.take(from: tier, $0, &random, now: choice.now, &sequence.pick) }
-        case .adaptive: latencies.flatMap { Adaptive.take(from: tier, $0, &random, &sequence.pick) }
+        case .peakEWMA: PeakEWMA.take(from: tier, &random, now: choice.now, &sequence.pick)
+        case .adaptive: Adaptive.take(from: tier, &random, &sequence.pick)
         }
     }
 }

@@ -18,6 +18,17 @@ import Testing
         #expect(before == after.map { order[$0] })
     }
 
+    /// In a small table many want the same entry, and whose turn is first decides.
+    @Test func reorderingMovesNoEntryOfASmallTable() {
+        let backends = shares((0..<40).map { UInt32(1 + $0 % 3) })
+        var order = Array(backends.indices)
+        var generator = SeededGenerator(seed: 6)
+        order.shuffle(using: &generator)
+        let before = Maglev.places(of: backends, tableSize: 251)
+        let after = Maglev.places(of: order.map { backends[$0] }, tableSize: 251)
+        #expect((0..<251).allSatisfy { before.owner($0) == order[after.owner($0)] })
+    }
+
     @Test(arguments: hashing) func anyWorkerChoosesTheSame(policy: Policy) {
         let backends = shares([1, 1, 2, 1])
         var one = PolicyState(PolicyPlan(policy, backends), seed: 1)

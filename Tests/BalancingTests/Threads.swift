@@ -32,6 +32,25 @@ func onThreads(_ count: Int, _ work: @escaping @Sendable (Int) -> Void) {
     for thread in threads { pthread_join(thread, nil) }
 }
 
+/// Where so many threads wait for each other, again and again.
+final class Barrier: Sendable {
+    private let count: Int
+    private let arrived = Atomic<Int>(0)
+    private let round = Atomic<Int>(0)
+
+    init(_ count: Int) { self.count = count }
+
+    func wait() {
+        let current = round.load(ordering: .acquiring)
+        if arrived.wrappingAdd(1, ordering: .acquiringAndReleasing).newValue == count {
+            arrived.store(0, ordering: .relaxed)
+            round.store(current + 1, ordering: .releasing)
+        } else {
+            while round.load(ordering: .acquiring) == current { sched_yield() }
+        }
+    }
+}
+
 /// The standard library's shuffles from a seed.
 struct SeededGenerator: RandomNumberGenerator {
     private var state: UInt64
