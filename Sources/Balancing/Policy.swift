@@ -9,8 +9,11 @@ public enum Policy: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     case leastConnections
     case random
     case powerOfTwo
+    /// As `maglev`; the key is the client's address.
     case ipHash
+    /// `consistent_hash` on a ring.
     case ketama
+    /// `consistent_hash` by a table.
     case maglev
     case peakEWMA
     case adaptive

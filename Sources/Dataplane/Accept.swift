@@ -278,6 +278,7 @@ extension Worker {
         if accessLog.isOn || limit > 0 || plan.pointee.http != nil || needsKey {
             session.pointee.client = clientAddress(descriptor)
         }
+        if needsKey { noteClientKey(session) }
         if limit > 0, !countClient(session, limit: limit) {
             finish(slot, session, .clientLimit)
             return
@@ -286,7 +287,6 @@ extension Worker {
         if plan.pointee.http != nil {
             beginHTTP(slot, session)
         } else {
-            noteClientKey(session)
             connectNext(slot, session)
         }
     }
