@@ -6,6 +6,7 @@ sysconfdir = /etc
 bindir = $(PREFIX)/bin
 mandir = $(PREFIX)/share/man
 unitdir = $(PREFIX)/lib/systemd/system
+exampledir = $(PREFIX)/share/doc/weir/examples
 
 SWIFT = swift
 # Debian's own Python: python3-pytest belongs to it.
@@ -17,10 +18,12 @@ build_packages = binutils libc6-dev libstdc++-12-dev liburing-dev libxxhash-dev 
 # What `weir demo` asks one to type.
 run_packages = curl
 # What the tests start, look into the program with, or are written in.
-test_packages = postgresql python3 python3-pytest redis-server redis-tools
+test_packages = curl nginx postgresql python3 python3-pytest python3-websockets redis-server redis-tools
 bench_packages = haproxy libnginx-mod-stream nginx python3 wrk
 
 FUZZ_SECONDS = 60
+# Configurations to start from; the schema is for editors.
+samples = tcp.yaml http.yaml redis.yaml postgres.yaml weir.schema.json
 
 .PHONY: help run build simulate test test-epoll simulate-mutants fuzz lint bench install uninstall clean \
 	packages run-packages test-packages bench-packages swift
@@ -66,7 +69,7 @@ lint: test-packages build ## check the format of the code and what the program i
 bench: bench-packages build ## measure Weir side by side with HAProxy and nginx
 	$(PYTHON) Tests/Benchmarks/bench.py --weir $(WEIR)
 
-install: ## install program, man page, systemd unit, first configuration (PREFIX, DESTDIR)
+install: ## install program, man page, systemd unit, sample configurations (PREFIX, DESTDIR)
 	@test -x $(WEIR) || { echo 'Run make build first (as yourself), then make install.'; exit 1; }
 	install -D -m 755 $(WEIR) $(DESTDIR)$(bindir)/weir
 	$(WEIR) --man > .build/weir.1
@@ -76,9 +79,12 @@ install: ## install program, man page, systemd unit, first configuration (PREFIX
 	install -D -m 644 .build/weir.service $(DESTDIR)$(unitdir)/weir.service
 	test -e $(DESTDIR)$(sysconfdir)/weir/weir.yaml || \
 		install -D -m 644 configs/tcp.yaml $(DESTDIR)$(sysconfdir)/weir/weir.yaml
+	for sample in $(samples); do \
+		install -D -m 644 configs/$$sample $(DESTDIR)$(exampledir)/$$sample || exit 1; done
 
 uninstall: ## remove what install put there, but for the configuration
 	rm -f $(DESTDIR)$(bindir)/weir $(DESTDIR)$(mandir)/man1/weir.1 $(DESTDIR)$(unitdir)/weir.service
+	for sample in $(samples); do rm -f $(DESTDIR)$(exampledir)/$$sample; done
 
 clean: ## remove everything that was built
 	rm -rf .build

@@ -58,13 +58,17 @@ let package = Package(
         .target(name: "EmulatedKernel", dependencies: ["Ring", "Base"], swiftSettings: common),
         .target(name: "SimulatedKernel", dependencies: ["Ring", "Base"], swiftSettings: common),
         .target(name: "Telemetry", dependencies: ["Base"], swiftSettings: common),
+        .target(name: "LogReading", dependencies: ["Configuration"], swiftSettings: pure),
         .target(
             name: "Dataplane",
-            dependencies: ["Base", "Balancing", "Configuration", "Ring", "Routing", "Telemetry"],
+            dependencies: ["Base", "Balancing", "Configuration", "HTTP1", "Ring", "Routing", "Telemetry"],
             swiftSettings: common),
         .target(
             name: "Control",
-            dependencies: ["CLinux", "Configuration", "Telemetry", "Dataplane", "Ring", "EmulatedKernel"],
+            dependencies: [
+                "Base", "CLinux", "Configuration", "HTTP1", "Routing", "Telemetry", "Dataplane", "Ring",
+                "EmulatedKernel",
+            ],
             swiftSettings: common),
         .target(
             name: "Simulation",
@@ -73,7 +77,8 @@ let package = Package(
         .executableTarget(
             name: "simulate", dependencies: ["Base", "Simulation", "SimulatedKernel", "CLinux"],
             swiftSettings: common),
-        .executableTarget(name: "weir", dependencies: ["Control"], swiftSettings: common),
+        .executableTarget(
+            name: "weir", dependencies: ["Control", "LogReading"], swiftSettings: common),
 
         .testTarget(name: "BaseTests", dependencies: ["Base"], swiftSettings: common),
         .testTarget(
@@ -83,6 +88,7 @@ let package = Package(
             name: "HTTP1Oracle", dependencies: ["HTTP1"], path: "Tests/HTTP1Oracle", swiftSettings: common),
         .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1", "HTTP1Oracle"], swiftSettings: common),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "Base"], swiftSettings: common),
+        .testTarget(name: "LogReadingTests", dependencies: ["LogReading"], swiftSettings: common),
         .testTarget(
             name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: common),
         .testTarget(

@@ -10,8 +10,15 @@ missed=0
 printf '| planted defect | caught by seed | what the simulator says |\n|---|---|---|\n'
 for name in $($simulate --list-mutants); do
     said=$($simulate --mutant "$name" --seeds 1..1000 --quiet 2>&1)
-    if [ $? -eq 1 ]; then
-        seed=$(echo "$said" | sed -n 's/^seed \([0-9]*\) failed.*/\1/p')
+    status=$?
+    mode=
+    if [ $status -ne 1 ]; then
+        said=$($simulate --http --mutant "$name" --seeds 1..1000 --quiet 2>&1)
+        status=$?
+        mode='http '
+    fi
+    if [ $status -eq 1 ]; then
+        seed=$mode$(echo "$said" | sed -n 's/^seed \([0-9]*\) failed.*/\1/p')
         words=$(echo "$said" | sed -n 's/^.*Fatal error: //p' | head -1)
         [ -n "$words" ] || words=$(echo "$said" | sed -n 's/^seed.*clean ones: //p' | cut -c1-90)
         printf '| %s | %s | %s |\n' "$name" "$seed" "$words"

@@ -11,6 +11,11 @@ package enum Mutant: String, CaseIterable, Sendable {
     case clientPlaceNotReleased, pipedBytesDroppedAtEnd, receivesInWrongOrder, cancelledReceiveNotResumed,
         spinsForRoom, oneBurstAtALimit, drainTurnsAway, newClientsFirst, missedCancelNotRepeated,
         idlePipesStay, pipesBeforeSockets, fullQueueForgotten, lastWordsDropped, resetOvertakes
+    // Of http mode.
+    case parkedWithBytes, parkedBeforeSent, postSentAgain, brokenEndLooksWhole, keptRequestLost,
+        exchangeLeaked
+    case headDeadlineProlonged, responseHeadAwaitedForEver, droppedBodyIsRequest, lastByteLeftOut, loggedTwice
+    case closedBehindAnswer, requestLostAtRetry, partSentAgain, headGetsBody, pipelinedStopAtHalfClose
 
     #if MUTANTS
         /// The defect that is active in this process; set once, before any worker.

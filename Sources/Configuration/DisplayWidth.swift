@@ -1,9 +1,9 @@
 // How many columns of a terminal a Unicode scalar takes, and which ones a terminal must not be given.
-// Error excerpts use it to put the caret under the right place.
+// Error excerpts use it to put the caret under the right place, tables to align their columns.
 
 extension Unicode.Scalar {
     /// Columns in a terminal: 0 for combining marks and joiners, 2 for East Asian wide characters and emoji.
-    var displayWidth: Int {
+    public var displayWidth: Int {
         switch value {
         case 0x00...0x7E: return 1
         case 0x0300...0x036F, 0x200B...0x200F, 0x2060...0x2064, 0xFE00...0xFE0F, 0xFEFF, 0xE0100...0xE01EF:

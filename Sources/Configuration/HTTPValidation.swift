@@ -5,7 +5,7 @@ extension Validation {
     /// The keys that only http listeners have; a dot leads into a section.
     private static let httpKeys = [
         "routes", "forwarded", "timeouts.request_head", "timeouts.request_body_idle", "timeouts.keep_alive",
-        "timeouts.response_head", "timeouts.tunnel",
+        "timeouts.response_head", "timeouts.tunnel", "limits.body_size",
     ]
 
     /// A listener whose keys were read.

@@ -7,6 +7,7 @@ enum Keys {
     /// The kernel's limit of one buffer ring is 32768 entries.
     static let bufferRange = 16...32_768
     static let bufferSizeRangeBytes = 1024...(1 << 20)
+    static let bodySizeRangeBytes = 0...(1 << 50)
     static let headerCountRange = 8...1024
     static let weightRange = 0...65_535
     static let backendLimit = 65_535
@@ -70,13 +71,14 @@ enum Keys {
             title: "`logs`", documentation: "Where records go and how they look.", prototype: LogSettings(),
             fields: [
                 Field(
-                    "access", \.access, logDestination, "One record for each session."),
+                    "access", \.access, logDestination,
+                    "One record for each tcp session and each http request."),
                 Field(
                     "events", \.events, logDestination, "Start, stop, configuration changes, errors."),
                 Field("format", \.format, .choice("format"), "How records look."),
                 Field(
                     "sample", \.successSampleShare, .share,
-                    "Share of successful sessions that is logged. Failures always are."),
+                    "Share of what went well that is logged. Failures always are."),
             ])
     }
 
@@ -187,6 +189,9 @@ enum Keys {
                     "sessions_per_client", \.sessionsPerClient, ValueType.wholeNumber(sessionRange).optional,
                     absent: "no limit",
                     "Sessions of one client address at once. Beyond it, a connection is closed."),
+                Field(
+                    "body_size", \.bodySizeBytes, .size(bodySizeRangeBytes),
+                    "In http mode: a request's body. A longer one is answered with 413."),
             ])
     }
 
@@ -254,7 +259,8 @@ enum Keys {
                     "Share of new sessions relative to the others of the pool; 0 takes none."),
                 Field(
                     "max_sessions", \.maxSessions, ValueType.wholeNumber(sessionRange).optional,
-                    absent: "no limit", "Sessions at once. Beyond it, the backend is passed over."),
+                    absent: "no limit",
+                    "Sessions (http: requests) at once. Beyond it, the backend is passed over."),
                 Field(
                     "backup", \.isBackup, backup, absent: "`false`",
                     "Takes sessions only where no backend that is no backup can."),

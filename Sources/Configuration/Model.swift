@@ -120,6 +120,8 @@ public struct ListenerLimits: Equatable, Sendable {
     public var sessions: Int?
     /// Sessions of one client address at once; beyond it, a connection is closed. nil: no limit.
     public var sessionsPerClient: Int?
+    /// In http mode: bytes of a request's body.
+    public var bodySizeBytes = 16 << 30
 
     public init() {}
 }

@@ -1,7 +1,7 @@
 // Numbers with a unit as the file writes them: durations (`500ms`, `1h`), sizes (`16KiB`), shares (`5%`)
 // and whole numbers. Each is read and written here, so that what is written reads back the same.
 
-enum Quantities {
+public enum Quantities {
     private static let durationUnits: [(name: String, nanoseconds: UInt64)] = [
         ("d", 86_400_000_000_000), ("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000),
         ("ms", 1_000_000), ("us", 1_000),
@@ -37,7 +37,7 @@ enum Quantities {
         return saturatingProduct(value, factor)
     }
 
-    static func durationText(nanoseconds: UInt64) -> String {
+    public static func durationText(nanoseconds: UInt64) -> String {
         for unit in durationUnits where nanoseconds.isMultiple(of: unit.nanoseconds) {
             return "\(nanoseconds / unit.nanoseconds)\(unit.name)"
         }
@@ -121,7 +121,7 @@ enum Quantities {
         return Double(parts) / Double(shareParts)
     }
 
-    static func shareText(_ share: Double) -> String {
+    public static func shareText(_ share: Double) -> String {
         // The sum of the shares of a split may be more than the whole.
         let bounded = share.isFinite ? min(max(share, 0), 1_000) : 1
         let parts = UInt64((bounded * Double(shareParts)).rounded())
@@ -159,3 +159,7 @@ enum Quantities {
         return overflow ? .max : product
     }
 }
+
+/// The nanoseconds of a duration as the configuration writes it (`200ms`, `5s`); nil for another text. For
+/// options of commands.
+public func durationNanoseconds(_ text: String) -> UInt64? { try? Quantities.duration(text) }

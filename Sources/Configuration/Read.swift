@@ -50,7 +50,7 @@ extension Configuration {
 
 extension Listener {
     /// Every pool that the listener or a route of it names.
-    var usedPools: [String] {
+    public var usedPools: [String] {
         var names = pool.map { [$0] } ?? []
         for route in routes {
             switch route.action {

@@ -1,5 +1,5 @@
-// `weir demo`: three sample backends within this process and a listener in front of them, so that somebody
-// new sees Weir work with nothing else at hand.
+// `weir demo`: three sample backends within this process, and a tcp and an http listener in front of them, so
+// that somebody new sees Weir work with nothing else at hand.
 
 import Configuration
 import Glibc
@@ -11,61 +11,100 @@ public enum Demo {
     public static func run() throws(Failure) -> Int32 {
         // Before the backends' threads start: a signal that one of them took would end the process.
         Server.holdSignals()
-        var backends: [Backend] = []
-        for name in backendNames {
-            let port = try SampleBackend.start(name: name)
-            backends.append(
-                Backend(name: name, address: .ipv4(0x7F00_0001, port: port), position: Self.nowhere))
+        var backends: [UInt16] = []
+        for name in backendNames { backends.append(try SampleBackend.start(name: name)) }
+        let tcp = try freePort(after: 8079)
+        let web = try freePort(after: tcp)
+        let file = file(tcp: tcp, web: web, backends: backends)
+        var configuration: Configuration
+        do throws(ConfigurationErrors) {
+            configuration = try Configuration.read(Array(file.utf8), file: "demo", environment: { _ in nil })
+        } catch {
+            throw Failure(error.rendered(), namesItsPlace: true)
         }
-        let port = try freePort()
-        var configuration = Configuration()
+        let log = try DemoLog()
+        configuration.logs.access = log.destination
+        configuration.logs.events = log.destination
         configuration.logs.format = .text
-        configuration.pools = [Pool(name: "trees", backends: backends, position: Self.nowhere)]
-        configuration.listeners = [
-            Listener(
-                name: "demo", bind: [.ipv4(0x7F00_0001, port: port)], pool: "trees", position: Self.nowhere)
-        ]
         var options = ServerOptions()
         options.configurationName = "demo"
         options.drainTimeoutSeconds = 2
         let server = try Server(configuration, options: options)
-        printGuide(port: port)
-        return server.wait()
+        print(guide(tcp: tcp, web: web, file: file))
+        fflush(nil)
+        try log.start()
+        let code = server.wait()
+        log.finish()
+        return code
     }
 
-    private static let nowhere = SourcePosition(line: 0, column: 0)
-
     /// The first of a few well-known ports that nobody has.
-    private static func freePort() throws(Failure) -> UInt16 {
-        for port in UInt16(8080)...8099 {
+    private static func freePort(after last: UInt16) throws(Failure) -> UInt16 {
+        for port in last + 1...8099 {
             let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
             defer { close(descriptor) }
             guard let address = Address.ipv4(0x7F00_0001, port: port).socketAddress else { continue }
             if address.with({ bind(descriptor, $0, $1) }) == 0 { return port }
         }
-        throw Failure("the demo wants a port from 8080 to 8099, and all are taken")
+        throw Failure("the demo wants two ports from 8080 to 8098, and they are taken")
     }
 
-    private static func printGuide(port: UInt16) {
-        print(
+    /// What the demo runs on, and shows.
+    private static func file(tcp: UInt16, web: UInt16, backends: [UInt16]) -> String {
+        let addresses = zip(backendNames, backends).map { name, port in
+            "{ name: \(name), address: \"127.0.0.1:\(port)\" }"
+        }
+        return """
+            listeners:
+              tcp: { bind: "127.0.0.1:\(tcp)", mode: tcp, pool: trees }
+              web:
+                bind: "127.0.0.1:\(web)"
+                mode: http
+                routes:
+                  - { match: { path: /ping }, respond: { body: "pong\\n" } }
+                  - { match: { path: /old }, redirect: { to: /new, status: 308 } }
+                  - { match: { headers: { x-canary: any } }, pool: canary }
+                  - match: { path: /forest/* }
+                    pool: trees
+                    rewrite: { strip_prefix: /forest }
+                    request_headers: { set: { x-env: demo } }
+                pool: trees
+            pools:
+              trees:
+                backends:
+            \(addresses.map { "      - \($0)" }.joined(separator: "\n"))
+              canary:
+                backends: [\(addresses[2])]
+
             """
+    }
 
-            Weir balances three sample backends (\(backendNames.joined(separator: ", "))) on 127.0.0.1:\(port).
-            In another terminal:
+    private static func guide(tcp: UInt16, web: UInt16, file: String) -> String {
+        let url = "http://127.0.0.1:\(web)"
+        return """
 
-                curl http://127.0.0.1:\(port)/            # again and again: the backends take turns
-                for i in 1 2 3 4 5 6; do curl -s http://127.0.0.1:\(port)/; done
+            Weir is in front of three sample backends (\(backendNames.joined(separator: ", "))) that answer what they got.
+            In another terminal, to the http listener, which decides for each request:
 
-            The same in a file (\u{201C}weir run -c FILE\u{201D}):
+                curl \(url)/                    # again and again: the backends take turns
+                curl \(url)/forest/path?a=1     # the path rewritten, a header set
+                curl -H 'x-canary: 1' \(url)/   # always cedar
+                curl -L \(url)/old              # redirected
+                curl \(url)/ping                # answered by Weir itself
+                curl -d hello -H 'Content-Length : 5' \(url)/   # refused: a space before the colon
 
-                listeners:
-                  demo: { bind: "127.0.0.1:\(port)", mode: tcp, pool: trees }
-                pools:
-                  trees: { balance: round_robin, backends: ["127.0.0.1:9001", "127.0.0.1:9002"] }
+            and to the tcp listener, which decides for each connection and looks at nothing:
 
-            Below is the log: a line for each connection that ended. Ctrl-C drains and stops.
+                curl http://127.0.0.1:\(tcp)/
 
-            """)
-        fflush(nil)
+            All this is the file
+
+            \(file.split(separator: "\n").map { "    \($0)" }.joined(separator: "\n"))
+
+            Put it in weir.yaml with servers of your own, then `weir run`. `weir explain` tells what becomes of a
+            request. Below is the log, a line for each request and each tcp connection; `weir run` writes
+            it as JSON with all its fields. Ctrl-C drains and stops.
+
+            """
     }
 }

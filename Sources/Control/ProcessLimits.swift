@@ -47,10 +47,14 @@ struct Sizing {
     let descriptorLimit: Int
     /// Descriptors that are neither a session's nor a pipe's.
     let ownDescriptors: Int
+    /// Any listener is one of http mode.
+    let servesHTTP: Bool
     /// Of each worker.
     let slots: Int
     let buffers: Int
     let pipes: Int
+    /// Connections to backends that may wait for a request, of each worker.
+    let idleConnections: Int
 
     /// Standard streams, logs, signals, and some for what libraries open.
     private static let descriptorsOfProcess = 24
@@ -73,7 +77,13 @@ struct Sizing {
         descriptorLimit = Granted.raiseDescriptorLimit()
         let binds = configuration.listeners.reduce(0) { $0 + $1.bind.count }
         ownDescriptors = Self.descriptorsOfProcess + workers * (Self.descriptorsOfWorker + binds)
-        let left = max(descriptorLimit - ownDescriptors, 0)
+        let http = configuration.listeners.filter { $0.mode == .http }
+        servesHTTP = !http.isEmpty
+        let httpPools = Set(http.flatMap(\.usedPools))
+        idleConnections = configuration.pools.reduce(0) { sum, pool in
+            sum + (httpPools.contains(pool.name) ? pool.keepAlive.idle : 0)
+        }
+        let left = max(descriptorLimit - ownDescriptors - workers * idleConnections, 0)
         // A session is two sockets. However many are asked for, an eighth of the descriptors is for pipes.
         let affordable = max((left - left / 8) / 2, Self.leastSessions)
         isShortOfDescriptors = affordable < configuration.limits.sessions

@@ -5,6 +5,25 @@ import Configuration
 import Routing
 import Telemetry
 
+extension Pool {
+    /// In the order of the plan: backups after all others.
+    public var backendsBackupsLast: [Backend] {
+        backends.filter { !$0.isBackup } + backends.filter(\.isBackup)
+    }
+}
+
+extension PoolPlan {
+    /// The hash of what a request is chosen by, and what that was; nil where the policy looks at no key.
+    func key(
+        _ view: RequestView, client: ClientAddress
+    ) -> (hash: UInt64, origin: HashKeyOrigin)? {
+        guard balance.policy.needsKey else { return nil }
+        let address = (client.high, client.low)
+        if balance.policy == .ipHash { return (hashOfAddress(address), .clientAddress) }
+        return hash?.find(view, client: address) ?? (hashOfAddress(address), .clientAddress)
+    }
+}
+
 extension PolicyPlan {
     /// `backends` are those of the pool, backups last.
     init(_ pool: Pool, _ backends: [Backend]) {
@@ -42,8 +61,8 @@ struct KeyNames {
         fallback = hash.map { keep($0.fallback.description) } ?? client
     }
 
-    func name(_ found: HashKeyFound) -> UnsafeRawBufferPointer {
-        switch found {
+    func name(_ origin: HashKeyOrigin) -> UnsafeRawBufferPointer {
+        switch origin {
         case .key: key
         case .fallback: fallback
         case .clientAddress: client
@@ -57,19 +76,14 @@ extension Worker {
         guard snapshot.pool(Int(session.pointee.pool)).pointee.balance.policy.needsKey else { return }
         let client = session.pointee.client
         session.pointee.key = hashOfAddress((client.high, client.low))
-        session.pointee.keyFound = .clientAddress
+        session.pointee.keyOrigin = .clientAddress
     }
 
     /// What a request is chosen by.
     func noteKey(_ session: UnsafeMutablePointer<Session>, _ view: RequestView) {
         let pool = snapshot.pool(Int(session.pointee.pool))
-        guard pool.pointee.balance.policy.needsKey else { return }
-        guard pool.pointee.balance.policy != .ipHash, let hash = pool.pointee.hash else {
-            noteClientKey(session)
-            return
-        }
-        let client = session.pointee.client
-        (session.pointee.key, session.pointee.keyFound) = hash.find(view, client: (client.high, client.low))
+        guard let key = pool.pointee.key(view, client: session.pointee.client) else { return }
+        (session.pointee.key, session.pointee.keyOrigin) = key
     }
 
     /// The session's backend took so long to answer.
@@ -102,7 +116,7 @@ extension Worker {
         }
         if pick.isBackup { record.flag("backup") }
         if policy.needsKey {
-            record.text("key", pool.pointee.keyNames.name(session.pointee.keyFound))
+            record.text("key", pool.pointee.keyNames.name(session.pointee.keyOrigin))
             record.identifier("hash", session.pointee.key)
         }
         if policy.hasScore, session.pointee.attempts > 0 { record.number("score", UInt64(pick.score)) }

@@ -28,6 +28,12 @@ extension Worker {
     /// what it holds.
     mutating func finish(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ reason: Reason) {
         guard session.pointee.state != .closing else { return }
+        // A response that is cut off must not look whole, not even one that the end of its connection ends.
+        if session.pointee.isHTTP, reason != .ok, session.pointee.exchange != Exchange.none,
+            exchange(session).pointee.hasAnswered
+        {
+            reset(session.pointee.clientDescriptor)
+        }
         session.pointee.state = .closing
         session.pointee.reason = reason
         timers.clear(slot)
@@ -91,7 +97,10 @@ extension Worker {
         let listener = Int(session.pointee.listener)
         shared.pointee.listenerSessions[listener].value.wrappingSubtract(1, ordering: .relaxed)
         count(session)
-        if snapshot.listener(listener).pointee.http == nil { record(session) }
+        // In http mode requests are recorded; only who was turned away before any has a record of the session.
+        if snapshot.listener(listener).pointee.http == nil || session.pointee.reason == .clientLimit {
+            record(session)
+        }
         if mutant(.recordTwice), session.pointee.reason == .backendReset { record(session) }
         sessions.release(slot)
         resumeAccepting()

@@ -52,21 +52,20 @@ extension Worker {
     private mutating func connect(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, to backend: UnsafePointer<BackendPlan>
     ) {
-        counters.pointee.add(.connects)
         session.pointee.state = .connecting
         let descriptor = settings.port.makeStreamSocket(settings.port.context, backend.pointee.address.family)
+        // Those that are still closing may have all slots.
+        if descriptor >= 0, session.pointee.isHTTP, !addConnection(descriptor, slot, session) {
+            ring.close(descriptor, token: workerToken(.close))
+            fail(slot, session, 503, .overloaded)
+            return
+        }
+        counters.pointee.add(.connects)
         guard descriptor >= 0 else {
             noSocket(slot, session, -descriptor)
             return
         }
         session.pointee.attempts += 1
-        if session.pointee.isHTTP {
-            guard addConnection(descriptor, slot, session) else {
-                ring.close(descriptor, token: workerToken(.close))
-                fail(slot, session, 503, .overloaded)
-                return
-            }
-        }
         session.pointee.backendDescriptor = descriptor
         session.pointee.connectStartedAt = now
         if backend.pointee.isTCP { setOption(descriptor, Int(IPPROTO_TCP), TCP_NODELAY, 1) }
@@ -220,7 +219,11 @@ extension Worker {
     mutating func leaveBackend(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         releaseCandidate(session)
         if session.pointee.connection != BackendConnection.none {
+            // Nothing of the request was sent: it waits for the next candidate.
+            let request = session.pointee.toBackend.queue
+            if !mutant(.requestLostAtRetry) { session.pointee.toBackend.queue = BufferQueue() }
             dropConnection(slot, session)
+            if !mutant(.requestLostAtRetry) { session.pointee.toBackend.queue = request }
         } else if session.pointee.backendDescriptor >= 0 {
             ring.close(session.pointee.backendDescriptor, token: workerToken(.close))
             session.pointee.backendDescriptor = -1

@@ -23,7 +23,7 @@ struct BodyState: BitwiseCopyable {
     var framing = Framing.none
     /// How chunks are written anew.
     var mode = ChunkedBody.Mode.rechunk
-    /// Bytes, with `length`.
+    /// Bytes that are to come, with `length`; of a chunked request, those that came.
     var remaining: UInt64 = 0
     var chunks = ChunkedBody()
 
@@ -44,6 +44,8 @@ struct Exchange: BitwiseCopyable {
     static let none = UInt32.max
     static let noRoute = UInt32.max
 
+    /// Of the request, for logs and backends.
+    var identifier: UInt64 = 0
     var method = Method.other
     /// Of the client's HTTP version.
     var minorVersion: UInt8 = 1
@@ -56,6 +58,8 @@ struct Exchange: BitwiseCopyable {
     var scan = HeadScan()
     /// The client is to send more requests on its connection.
     var isPersistent = false
+    /// The client did not say that it will not: it may be sending one already.
+    var mayBeFollowed = false
     var wantsUpgrade = false
     var acceptsTrailers = false
     var prefersJSON = false
@@ -70,6 +74,8 @@ struct Exchange: BitwiseCopyable {
     /// sent again.
     var replay = BufferRing.none
     var replayBytes: UInt32 = 0
+    /// It is sent again as soon as the kernel gives back the send that is under way.
+    var isReplayDue = false
     /// Why it did not end well; `ok` until then.
     var reason = Reason.ok
     /// The refused message's fault, as a raw value plus one; 0 for none.
@@ -78,7 +84,7 @@ struct Exchange: BitwiseCopyable {
     var startedAt: UInt64 = 0
     var requestSentAt: UInt64 = 0
     var firstByteAt: UInt64 = 0
-    /// Bytes of the request that were taken in.
+    /// Bytes of the request that were taken in. Of a tunnel, less those that its session had received before.
     var bytesIn: UInt64 = 0
     /// With an upgrade: what the client had sent until then.
     var bytesInBefore: UInt64 = 0

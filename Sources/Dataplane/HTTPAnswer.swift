@@ -75,7 +75,6 @@ extension Worker {
         if status >= 200, status != 204 { writer.append(field: "Content-Length", UInt64(body.count)) }
         writeFields(&writer, router.writtenFields(route.pointee.responseEdits), router)
         consumeHead(session, head)
-        dropEmptyInput(session.relay(.toBackend))
         settleRequest(session, exchange)
         endHead(&writer, exchange)
         if exchange.pointee.method != .head, status != 304 { writer.append(body.start, count: body.count) }
@@ -110,11 +109,12 @@ extension Worker {
             consumeInput(relay, Int(exchange.pointee.request.remaining))
             exchange.pointee.request.phase = .done
         }
+        if mutant(.droppedBodyIsRequest) { return }
         if exchange.pointee.request.phase != .done {
             exchange.pointee.request.phase = .dropped
             buffers.drop(&relay.pointee.input)
         }
-        if exchange.pointee.request.phase == .dropped || command != .run || session.pointee.hasClientEnded {
+        if exchange.pointee.request.phase == .dropped || command != .run || asksNoMore(session) {
             exchange.pointee.isPersistent = false
         }
     }

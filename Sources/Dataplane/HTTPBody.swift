@@ -54,7 +54,9 @@ extension Worker {
                 let count = Int(min(UInt64(length), body.remaining))
                 body.remaining -= UInt64(count)
                 taken += UInt64(count)
-                if body.remaining == 0 { body.phase = .done }
+                if body.remaining == 0 || mutant(.lastByteLeftOut) && body.remaining == 1 {
+                    body.phase = .done
+                }
                 if !moveInput(relay, consumed: count, produced: count, behind) { return .noBuffer }
             case .untilClose:
                 taken += UInt64(length)
@@ -90,7 +92,10 @@ extension Worker {
         _ relay: UnsafeMutablePointer<Relay>, consumed: Int, produced: Int, _ behind: UInt16
     ) -> Bool {
         let segment = buffers.segment(relay.pointee.input.head)
-        if produced == 0 || copy(produced, of: relay.pointee.input.head, behind, relay) {
+        // What is queued goes out behind `behind`, and before these bytes.
+        if produced == 0
+            || relay.pointee.queue.isEmpty && copy(produced, of: relay.pointee.input.head, behind)
+        {
             consumeInput(relay, consumed)
             return true
         }
@@ -101,21 +106,18 @@ extension Worker {
             return true
         }
         guard let buffer = buffers.takeSpare() else { return false }
-        _ = copy(produced, of: relay.pointee.input.head, buffer, relay)
+        _ = copy(produced, of: relay.pointee.input.head, buffer)
         buffers.append(buffer, to: &relay.pointee.queue)
         consumeInput(relay, consumed)
         return true
     }
 
-    /// Copies the first bytes of a buffer behind those of another that is not sent yet; false where they do not fit,
-    /// or would be out of order.
-    private func copy(
-        _ count: Int, of source: UInt16, _ target: UInt16, _ relay: UnsafeMutablePointer<Relay>
-    ) -> Bool {
+    /// Copies the first bytes of a buffer behind those of another that is not sent yet; false where they do not fit.
+    private func copy(_ count: Int, of source: UInt16, _ target: UInt16) -> Bool {
         guard target != BufferRing.none else { return false }
         let segment = buffers.segment(target)
         let end = Int(segment.pointee.offset + segment.pointee.length)
-        guard relay.pointee.queue.isEmpty, end + count <= buffers.bufferSizeBytes else { return false }
+        guard end + count <= buffers.bufferSizeBytes else { return false }
         (buffers.bytes(target) + end).copyMemory(
             from: buffers.bytes(source) + Int(buffers.segment(source).pointee.offset), byteCount: count)
         segment.pointee.length += UInt32(count)
@@ -197,6 +199,11 @@ extension Worker {
         } else {
             resume(slot, session, direction)
         }
+    }
+
+    /// The rest of a body came while the receive was being stopped: the next one must not be spliced in its place.
+    func forgetSwitch(_ relay: UnsafeMutablePointer<Relay>) {
+        if relay.pointee.phase == .switching { relay.pointee.phase = .copying }
     }
 
     /// So many bytes of a body went into the pipe.

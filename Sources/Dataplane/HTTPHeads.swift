@@ -31,18 +31,20 @@ extension Worker {
         let plan = httpPlan(session)
         writeRequestLine(&writer, plan, octets, head, route)
         // First, as RFC 9110, section 7.2, wishes; empty for HTTP/1.0 without a host.
-        writer.append("Host: ")
-        writer.append(octets, head.authority.range)
-        writer.appendLineEnd()
+        if isOurs("host", plan, route) {
+            writer.append("Host: ")
+            writer.append(octets, head.authority.range)
+            writer.appendLineEnd()
+        }
         let seen = writeKeptFields(&writer, plan, session, octets, head, route)
         if plan.pointee.forwarded.xForwarded != .off {
-            writeXForwarded(&writer, plan, session, octets, head, seen)
+            writeXForwarded(&writer, plan, session, octets, head, seen, route)
         }
-        if plan.pointee.forwarded.forwarded != .off {
+        if plan.pointee.forwarded.forwarded != .off, isOurs("forwarded", plan, route) {
             writeForwarded(&writer, plan, session, octets, head, seen)
         }
-        writeVia(&writer, plan, octets, Int(head.fieldCount), seen.via)
-        settleRequestID(&writer, plan, session, exchange, octets, seen)
+        if isOurs("via", plan, route) { writeVia(&writer, plan, octets, Int(head.fieldCount), seen.via) }
+        settleRequestID(&writer, plan, session, exchange, octets, seen, route)
         if case .chunked = head.framing { writer.append(field: "Transfer-Encoding", "chunked") }
         if head.acceptsTrailers { writer.append(field: "TE", "trailers") }
         if exchange.pointee.wantsUpgrade {
@@ -55,6 +57,16 @@ extension Worker {
             writeFields(&writer, router.writtenFields(route.pointee.requestEdits), router)
         }
         writer.appendLineEnd()
+    }
+
+    /// False where the route sets or removes a field that Weir would write.
+    @inline(__always)
+    private func isOurs(
+        _ name: StaticString, _ plan: UnsafePointer<HTTPPlan>, _ route: UnsafePointer<RoutePlan>?
+    ) -> Bool {
+        guard let route, !route.pointee.requestEdits.isEmpty else { return true }
+        let bytes = ByteView(name.utf8Start, name.utf8CodeUnitCount)
+        return !plan.pointee.router.drops(bytes, route.pointee.requestEdits)
     }
 
     private func writeRequestLine(
@@ -147,25 +159,38 @@ extension Worker {
 
     private func writeXForwarded(
         _ writer: inout HeadWriter, _ plan: UnsafePointer<HTTPPlan>, _ session: UnsafeMutablePointer<Session>,
-        _ octets: UnsafePointer<UInt8>, _ head: RequestHead, _ seen: SeenFields
+        _ octets: UnsafePointer<UInt8>, _ head: RequestHead, _ seen: SeenFields,
+        _ route: UnsafePointer<RoutePlan>?
     ) {
         let keeps = plan.pointee.forwarded.xForwarded == .append && seen.trusts
-        writer.append("X-Forwarded-For: ")
-        if keeps, seen.forwardedFor {
-            writeValues(of: .xForwardedFor, &writer, octets, Int(head.fieldCount))
+        if isOurs("x-forwarded-for", plan, route) {
+            writer.append("X-Forwarded-For: ")
+            if keeps, seen.forwardedFor {
+                writeValues(of: .xForwardedFor, &writer, octets, Int(head.fieldCount))
+            }
+            session.pointee.client.write(to: &writer)
+            writer.appendLineEnd()
         }
-        session.pointee.client.write(to: &writer)
-        writer.append("\r\nX-Forwarded-Proto: ")
-        writeOne(&writer, octets, keeps ? seen.forwardedProto : nil, "http")
-        writer.append("\r\nX-Forwarded-Host: ")
-        writer.append(octets, (keeps ? seen.forwardedHost : nil) ?? head.authority.range)
-        writer.append("\r\nX-Forwarded-Port: ")
-        if keeps, let port = seen.forwardedPort {
-            writer.append(octets, port)
-        } else {
-            writer.append(decimal: UInt64(session.pointee.localPort))
+        if isOurs("x-forwarded-proto", plan, route) {
+            writer.append("X-Forwarded-Proto: ")
+            writeOne(&writer, octets, keeps ? seen.forwardedProto : nil, "http")
+            writer.appendLineEnd()
         }
-        writer.appendLineEnd()
+        let host = (keeps ? seen.forwardedHost : nil) ?? head.authority.range
+        if !host.isEmpty, isOurs("x-forwarded-host", plan, route) {
+            writer.append("X-Forwarded-Host: ")
+            writer.append(octets, host)
+            writer.appendLineEnd()
+        }
+        if isOurs("x-forwarded-port", plan, route) {
+            writer.append("X-Forwarded-Port: ")
+            if keeps, let port = seen.forwardedPort {
+                writer.append(octets, port)
+            } else {
+                writer.append(decimal: UInt64(session.pointee.localPort))
+            }
+            writer.appendLineEnd()
+        }
     }
 
     private func writeOne(
@@ -191,9 +216,12 @@ extension Worker {
         } else {
             session.pointee.client.write(to: &writer)
         }
-        writer.append(";host=\"")
-        writer.append(octets, head.authority.range)
-        writer.append("\";proto=http\r\n")
+        if !head.authority.range.isEmpty {
+            writer.append(";host=\"")
+            writer.append(octets, head.authority.range)
+            writer.append("\"")
+        }
+        writer.append(";proto=http\r\n")
     }
 
     /// The values of all fields of a name, with a comma behind each.
@@ -224,7 +252,8 @@ extension Worker {
     /// The request has an id afterwards, in the head and for the log: its own, or one of ours.
     private func settleRequestID(
         _ writer: inout HeadWriter, _ plan: UnsafePointer<HTTPPlan>, _ session: UnsafeMutablePointer<Session>,
-        _ exchange: UnsafeMutablePointer<Exchange>, _ octets: UnsafePointer<UInt8>, _ seen: SeenFields
+        _ exchange: UnsafeMutablePointer<Exchange>, _ octets: UnsafePointer<UInt8>, _ seen: SeenFields,
+        _ route: UnsafePointer<RoutePlan>?
     ) {
         let name = plan.pointee.forwarded.requestID
         guard let start = name.baseAddress, name.count > 0 else { return }
@@ -234,15 +263,17 @@ extension Worker {
             return
         }
         var text = InlineArray<16, UInt8>(repeating: 0)
-        let number = requestIdentifier(session)
+        let number = exchange.pointee.identifier
         for index in 0..<16 {
             let digit = UInt8(truncatingIfNeeded: number >> UInt64(60 - 4 * index)) & 15
             text[index] = digit < 10 ? digit + 0x30 : digit + 0x57
         }
-        writer.append(start.assumingMemoryBound(to: UInt8.self), count: name.count)
-        writer.append(": ")
-        for index in 0..<16 { writer.append(text[index]) }
-        writer.appendLineEnd()
+        if !drops(name, plan, route) {
+            writer.append(start.assumingMemoryBound(to: UInt8.self), count: name.count)
+            writer.append(": ")
+            for index in 0..<16 { writer.append(text[index]) }
+            writer.appendLineEnd()
+        }
         for index in 0..<16 {
             (memory + ExchangeText.Part.requestID.offset).storeBytes(
                 of: text[index], toByteOffset: index, as: UInt8.self)
@@ -250,9 +281,15 @@ extension Worker {
         exchange.pointee.text.setLength(.requestID, 16)
     }
 
-    /// Tells the requests of a session apart; the session's own identifier is random.
-    func requestIdentifier(_ session: UnsafeMutablePointer<Session>) -> UInt64 {
-        (session.pointee.identifier &+ UInt64(session.pointee.requests)) &* 0x9E37_79B9_7F4A_7C15
+    /// The route sets or removes the field.
+    private func drops(
+        _ name: UnsafeRawBufferPointer, _ plan: UnsafePointer<HTTPPlan>, _ route: UnsafePointer<RoutePlan>?
+    ) -> Bool {
+        guard let route, !route.pointee.requestEdits.isEmpty, let start = name.baseAddress else {
+            return false
+        }
+        let bytes = ByteView(start.assumingMemoryBound(to: UInt8.self), name.count)
+        return plan.pointee.router.drops(bytes, route.pointee.requestEdits)
     }
 
     // MARK: Responses

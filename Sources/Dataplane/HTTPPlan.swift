@@ -11,6 +11,8 @@ public struct HTTPPlan {
     public let keepAliveTimeoutNanoseconds: UInt64
     public let responseHeadTimeoutNanoseconds: UInt64
     public let tunnelTimeoutNanoseconds: UInt64
+    /// Bytes of a request's body; a longer one is refused.
+    public let bodyLimitBytes: UInt64
     public let forwarded: ForwardedPlan
     public let router: Router
     /// Index of the pool of requests that no route matches; nil answers 404.

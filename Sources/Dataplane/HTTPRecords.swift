@@ -20,7 +20,7 @@ extension Worker {
         var record = RecordWriter(
             into: memory, capacity: LogBuffer.recordLimitBytes, format: accessLog.sink.format)
         record.time("time", timeOfDay())
-        record.identifier("id", requestIdentifier(session))
+        record.identifier("id", exchange.pointee.identifier)
         record.text("listener", listener.pointee.name)
         record.word("mode", "http")
         session.pointee.client.write("client", to: &record)

@@ -24,6 +24,12 @@ extension Worker {
             switch session.pointee.headScan.advance(octets, count: count, limits: http.limits) {
             case .incomplete:
                 if joinInput(relay) { continue }
+                if session.pointee.hasClientEnded {
+                    endedInHead(slot, session)
+                    return
+                }
+                // Receiving may have been stopped by what was pipelined before it.
+                resume(slot, session, .toBackend)
                 if session.pointee.headStartedAt == 0 { session.pointee.headStartedAt = now }
                 setHTTPTimer(slot, session)
                 if !session.isInKernel(.receiveFromClient) { resume(slot, session, .toBackend) }
@@ -57,11 +63,17 @@ extension Worker {
         exchange.pointee.method = head.method
         exchange.pointee.minorVersion = head.minorVersion
         exchange.pointee.isPersistent = head.isPersistent
+        exchange.pointee.mayBeFollowed = head.isPersistent
         exchange.pointee.wantsUpgrade = head.wantsUpgrade
         exchange.pointee.acceptsTrailers = head.acceptsTrailers
         exchange.pointee.bytesIn = UInt64(length)
         exchange.pointee.request.begin(head.framing)
         keepText(session, exchange, octets, head)
+        if case .length(let count) = head.framing, count > httpPlan(session).pointee.bodyLimitBytes {
+            consumeHead(session, head)
+            answer(slot, session, 413, .bodyTooLarge)
+            return
+        }
         route(slot, session, exchange, octets, head)
     }
 
@@ -90,6 +102,9 @@ extension Worker {
         guard let number = exchanges.allocate() else { return nil }
         let exchange = exchanges[number]
         exchange.pointee = Exchange()
+        nextIdentifier &+= 1
+        // One to one, so that no two of a worker are alike, and without the look of a sequence.
+        exchange.pointee.identifier = nextIdentifier &* 0x9E37_79B9_7F4A_7C15
         exchange.pointee.startedAt = session.pointee.headStartedAt != 0 ? session.pointee.headStartedAt : now
         if session.pointee.requests == 0 { exchange.pointee.startedAt = now }
         exchange.pointee.bytesOutBefore = session.pointee.toClient.delivered
@@ -183,10 +198,8 @@ extension Worker {
         return hash.hash(view, client: (client.high, client.low))
     }
 
-    func consumeHead(_ session: UnsafeMutablePointer<Session>, _ head: RequestHead) {
-        let segment = buffers.segment(session.pointee.toBackend.input.head)
-        segment.pointee.offset += head.length
-        segment.pointee.length -= head.length
+    mutating func consumeHead(_ session: UnsafeMutablePointer<Session>, _ head: RequestHead) {
+        consumeInput(session.relay(.toBackend), Int(head.length))
     }
 
     // MARK: To the backend
@@ -213,12 +226,20 @@ extension Worker {
         let relay = session.relay(.toBackend)
         buffers.segment(buffer).pointee.length = UInt32(writer.count)
         // What came of the body goes out with the head, if it fits.
-        dropEmptyInput(relay)
         guard passRequestBody(slot, session, exchange, behind: buffer) else {
             buffers.giveBack(buffer)
             return
         }
-        if exchange.pointee.request.phase == .done, exchange.pointee.method.isIdempotent {
+        if exchange.pointee.request.phase == .body, session.pointee.hasClientEnded {
+            buffers.giveBack(buffer)
+            finish(slot, session, .clientClosed)
+            return
+        }
+        // All of it must lie in this one buffer to be sent again.
+        if exchange.pointee.request.phase == .done,
+            relay.pointee.queue.isEmpty || mutant(.partSentAgain),
+            exchange.pointee.method.isIdempotent || mutant(.postSentAgain)
+        {
             exchange.pointee.replay = buffer
             exchange.pointee.replayBytes = buffers.segment(buffer).pointee.length
             buffers.segment(buffer).pointee.isKept = true
@@ -264,6 +285,10 @@ extension Worker {
             return
         }
         guard passRequestBody(slot, session, exchange, behind: BufferRing.none) else { return }
+        if exchange.pointee.request.phase == .body, session.pointee.hasClientEnded {
+            finishReset(slot, session, .clientClosed)
+            return
+        }
         if exchange.pointee.request.phase == .done, relay.pointee.queue.isEmpty {
             requestSent(slot, session)
         } else {
@@ -280,12 +305,22 @@ extension Worker {
         var taken: UInt64 = 0
         let result = passBody(session.relay(.toBackend), &exchange.pointee.request, behind: buffer, &taken)
         exchange.pointee.bytesIn += taken
+        if exchange.pointee.request.framing == .chunked {
+            exchange.pointee.request.remaining += taken
+            if exchange.pointee.request.remaining > httpPlan(session).pointee.bodyLimitBytes {
+                fail(slot, session, 413, .bodyTooLarge)
+                return false
+            }
+        }
         switch result {
         case .goesOn: return true
         case .refused(let refusal):
             exchange.pointee.refusal = refusal.rawValue + 1
             fail(slot, session, refusal.status, .badRequest)
-        case .noBuffer: fail(slot, session, 503, .overloaded)
+        case .noBuffer:
+            // Counted, but not taken: nobody may read it as the next request.
+            exchange.pointee.request.phase = .dropped
+            fail(slot, session, 503, .overloaded)
         }
         return false
     }

@@ -63,7 +63,8 @@ extension Worker {
             do throws(Refusal) {
                 let head = try ResponseHead.parse(
                     octets, count: count, length: length, limits: http.limits, into: http.fields,
-                    method: exchange.pointee.method, wantsUpgrade: exchange.pointee.wantsUpgrade)
+                    method: mutant(.headGetsBody) ? .get : exchange.pointee.method,
+                    wantsUpgrade: exchange.pointee.wantsUpgrade)
                 return beginResponse(slot, session, exchange, octets, head)
             } catch {
                 badResponse(slot, session, exchange, error)
@@ -87,6 +88,8 @@ extension Worker {
     ) -> Bool {
         let relay = session.relay(.toClient)
         exchange.pointee.scan = HeadScan()
+        // Each takes a buffer: more of them wait until the client has taken these.
+        if head.isInterim, relay.pointee.queue.count >= queueLimit { return false }
         // HTTP/1.0 has no interim responses (RFC 9110, section 15.2).
         if head.isInterim, exchange.pointee.minorVersion == 0 {
             consumeInput(relay, Int(head.length))
@@ -169,7 +172,7 @@ extension Worker {
         case .none, .length: break
         }
         // The rest of an upload that was answered early is not waited for.
-        if exchange.pointee.request.phase != .done || command != .run || session.pointee.hasClientEnded {
+        if exchange.pointee.request.phase != .done || command != .run || asksNoMore(session) {
             exchange.pointee.isPersistent = false
         }
     }
@@ -196,10 +199,13 @@ extension Worker {
     mutating func responseReceived(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         let exchange = exchange(session)
         let relay = session.relay(.toClient)
+        forgetSwitch(relay)
         if session.pointee.connection != BackendConnection.none {
             let isClean =
-                exchange.pointee.request.phase == .done && session.pointee.toBackend.queue.isEmpty
-                && relay.pointee.input.isEmpty && exchange.pointee.isBackendPersistent
+                (exchange.pointee.request.phase == .done || mutant(.parkedBeforeSent))
+                && session.pointee.toBackend.queue.isEmpty && session.pointee.toBackend.pipedBytes == 0
+                && (relay.pointee.input.isEmpty || mutant(.parkedWithBytes))
+                && exchange.pointee.isBackendPersistent
             buffers.drop(&relay.pointee.input)
             releaseCandidate(session)
             if isClean {
@@ -276,7 +282,10 @@ extension Worker {
         guard session.pointee.exchange != Exchange.none else { return }
         let exchange = exchange(session)
         let relay = session.relay(.toClient)
-        guard exchange.pointee.response.phase == .body, exchange.pointee.response.framing == .untilClose
+        // Where the request failed this may be a reset, whose error the failing send took.
+        guard exchange.pointee.response.phase == .body,
+            exchange.pointee.response.framing == .untilClose || mutant(.brokenEndLooksWhole),
+            exchange.pointee.request.phase != .dropped
         else {
             backendFailed(slot, session, .backendClosed)
             return
@@ -290,6 +299,34 @@ extension Worker {
         responseReceived(slot, session)
     }
 
+    /// The backend takes no more of the request, but may have answered already, as servers do that close with an
+    /// upload unread: reading goes on, and ends soon.
+    mutating func requestUndeliverable(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        guard session.pointee.exchange != Exchange.none, session.pointee.connection != BackendConnection.none
+        else { return }
+        let exchange = exchange(session)
+        exchange.pointee.request.phase = .dropped
+        stopRequest(session, exchange)
+        if exchange.pointee.isReplayDue {
+            if !session.isInKernel(.sendToBackend) { replay(slot, session, exchange) }
+            return
+        }
+        if !session.isInKernel(.sendToBackend) { dropRequest(session, exchange) }
+        if exchange.pointee.requestSentAt == 0 { exchange.pointee.requestSentAt = now }
+        resume(slot, session, .toClient)
+        setHTTPTimer(slot, session)
+    }
+
+    /// What was not sent of the request goes; a buffer that is kept is in no queue then, as one that was sent.
+    private mutating func dropRequest(
+        _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
+    ) {
+        dropQueue(session.relay(.toBackend))
+        if exchange.pointee.replay != BufferRing.none {
+            buffers.segment(exchange.pointee.replay).pointee.length = 0
+        }
+    }
+
     /// The backend's connection is of no use any more.
     mutating func backendFailed(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ reason: Reason
@@ -298,8 +335,10 @@ extension Worker {
         let exchange = exchange(session)
         if exchange.pointee.response.phase == .done {
             responseReceived(slot, session)
-        } else if canReplay(session, exchange) {
-            replay(slot, session, exchange)
+        } else if canReplay(exchange) {
+            // The buffer is the kernel's until the send is back.
+            exchange.pointee.isReplayDue = session.isInKernel(.sendToBackend)
+            if !exchange.pointee.isReplayDue { replay(slot, session, exchange) }
         } else {
             noteUnanswered(session, exchange)
             fail(slot, session, 502, reason)
@@ -317,18 +356,20 @@ extension Worker {
 
     /// A kept connection that the backend closed while the request was on its way: the backend has not answered it,
     /// and would do no harm if it did it twice (RFC 9110, section 9.2.2; RFC 9112, section 9.3.1).
-    private func canReplay(
-        _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
-    ) -> Bool {
+    private func canReplay(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         exchange.pointee.isReused && exchange.pointee.replay != BufferRing.none
-            && exchange.pointee.firstByteAt == 0 && !session.isInKernel(.sendToBackend)
+            && exchange.pointee.firstByteAt == 0
     }
 
     /// Sends the request again, on a new connection to the same backend.
-    private mutating func replay(
+    mutating func replay(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
     ) {
+        // Where its send failed it is still queued; it is kept, so that this does not give it back.
+        buffers.drop(&session.pointee.toBackend.queue)
         dropConnection(slot, session)
+        exchange.pointee.isReplayDue = false
+        exchange.pointee.request.phase = .done
         let segment = buffers.segment(exchange.pointee.replay)
         segment.pointee.offset = 0
         segment.pointee.length = exchange.pointee.replayBytes
@@ -375,6 +416,11 @@ extension Worker {
         session.pointee.lastActivityAt = now
         session.pointee.toBackend.phase = .ended
         relay.pointee.phase = .ending
-        if relay.pointee.queue.isEmpty, relay.pointee.pipedBytes == 0 { passOnEnd(slot, session, .toClient) }
+        if relay.pointee.queue.isEmpty, relay.pointee.pipedBytes == 0 {
+            passOnEnd(slot, session, .toClient)
+        } else {
+            startSending(slot, session, .toClient)
+            setHTTPTimer(slot, session)
+        }
     }
 }

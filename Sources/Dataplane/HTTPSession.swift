@@ -46,6 +46,12 @@ extension Worker {
         }
     }
 
+    /// The client has ended, and all that it asked before has begun.
+    func asksNoMore(_ session: UnsafeMutablePointer<Session>) -> Bool {
+        session.pointee.hasClientEnded
+            && (session.pointee.toBackend.input.isEmpty || mutant(.pipelinedStopAtHalfClose))
+    }
+
     /// Weir drains: a client that has asked nothing is not waited for.
     mutating func endAwaiting() {
         for slot in 0..<UInt32(sessions.highWater) where sessions.isLive(slot) {
@@ -155,26 +161,47 @@ extension Worker {
             if session.pointee.toBackend.input.isEmpty {
                 finish(slot, session, .ok)
             } else {
-                beginRefused(slot, session, reason: .clientClosed)
-                finish(slot, session, .clientClosed)
+                endedInHead(slot, session)
             }
-        case .connecting, .relaying:
-            // Half-closed after a whole request: it gets its answer.
-            if exchange(session).pointee.request.phase != .done { finishReset(slot, session, .clientClosed) }
+        case .relaying:
+            // Half-closed after a whole request, or one that is not read on: it gets its answer.
+            if exchange(session).pointee.request.phase == .body { finishReset(slot, session, .clientClosed) }
         case .lingering: finish(slot, session, .ok)
-        case .closing: break
+        // What came of the body is looked at when the backend is there.
+        case .connecting, .closing: break
         }
     }
 
-    /// A read or a write of one side failed, or a watch says that it is in error.
+    /// A request's head will not come whole.
+    mutating func endedInHead(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        beginRefused(slot, session, reason: .clientClosed)
+        finish(slot, session, .clientClosed)
+    }
+
+    /// A read failed: this side has no more to say.
+    mutating func httpSourceBroke(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
+    ) {
+        if direction == .toBackend {
+            clientFailed(slot, session)
+        } else {
+            backendFailed(slot, session, .backendReset)
+        }
+    }
+
+    /// A write to one side failed, or a watch says that it is in error.
     mutating func httpSideFailed(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ side: LostSide
     ) {
         if side == .client {
-            finish(slot, session, session.pointee.state == .lingering ? .ok : .clientReset)
+            clientFailed(slot, session)
         } else {
-            backendFailed(slot, session, .backendReset)
+            requestUndeliverable(slot, session)
         }
+    }
+
+    private mutating func clientFailed(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        finish(slot, session, session.pointee.state == .lingering ? .ok : .clientReset)
     }
 
     // MARK: Sending
@@ -193,6 +220,12 @@ extension Worker {
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
     ) {
         let relay = session.relay(direction)
+        if direction == .toBackend, session.pointee.exchange != Exchange.none,
+            exchange(session).pointee.isReplayDue
+        {
+            replay(slot, session, exchange(session))
+            return
+        }
         if relay.pointee.queue.count > 0 {
             sendNext(slot, session, direction)
         } else if direction == .toClient {
@@ -207,7 +240,19 @@ extension Worker {
         } else {
             requestSent(slot, session)
         }
-        if session.pointee.state == .relaying { resume(slot, session, direction) }
+        guard session.pointee.state == .relaying else { return }
+        if direction == .toClient {
+            // The backend's connection may be free already.
+            if session.pointee.connection == BackendConnection.none { return }
+            // An interim response may have waited for room.
+            if exchange(session).pointee.response.phase == .head, session.pointee.toClient.input.count > 0 {
+                readResponse(slot, session)
+                if session.pointee.state != .relaying || !session.pointee.isHTTP { return }
+                keepReceivingHTTP(slot, session, direction)
+                return
+            }
+        }
+        resume(slot, session, direction)
     }
 
     // MARK: The end of an exchange
@@ -217,11 +262,12 @@ extension Worker {
         let exchange = exchange(session)
         let isBroken = exchange.pointee.request.phase != .done
         let goesOn = exchange.pointee.isPersistent && !isBroken
+        let mayBeSending = isBroken || exchange.pointee.mayBeFollowed
         endExchange(slot, session, exchange.pointee.reason)
         if goesOn {
             session.pointee.headStartedAt = session.pointee.toBackend.input.isEmpty ? 0 : now
             awaitRequest(slot, session)
-        } else if isBroken || !session.pointee.toBackend.input.isEmpty {
+        } else if mayBeSending || !session.pointee.toBackend.input.isEmpty {
             linger(slot, session)
         } else {
             finish(slot, session, .ok)
@@ -237,13 +283,17 @@ extension Worker {
         let exchange = exchanges[number]
         if exchange.pointee.reason == .ok { exchange.pointee.reason = reason }
         releaseReplay(exchange)
+        forgetSwitch(session.relay(.toBackend))
+        forgetSwitch(session.relay(.toClient))
         if session.pointee.connection != BackendConnection.none, session.pointee.isHTTP {
             dropConnection(slot, session)
         }
         recordExchange(session, exchange)
+        if mutant(.loggedTwice), exchange.pointee.status == 502 { recordExchange(session, exchange) }
         releaseCandidate(session)
         countExchange(exchange)
         session.pointee.exchange = Exchange.none
+        if mutant(.exchangeLeaked), reason == .clientReset { return }
         exchanges.release(number)
     }
 
@@ -266,6 +316,7 @@ extension Worker {
         exchange.pointee.replay = BufferRing.none
         let segment = buffers.segment(buffer)
         segment.pointee.isKept = false
+        if mutant(.keptRequestLost) { return }
         // One that is still queued goes when it is sent.
         if segment.pointee.length == 0 { buffers.giveBack(buffer) }
     }
@@ -273,7 +324,7 @@ extension Worker {
     /// All is said, but the client may be sending: closing now would reset it, and it might lose the answer.
     private mutating func linger(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         buffers.drop(&session.pointee.toBackend.input)
-        if session.pointee.hasClientEnded {
+        if session.pointee.hasClientEnded || mutant(.closedBehindAnswer) {
             finish(slot, session, .ok)
             return
         }
@@ -297,6 +348,9 @@ extension Worker {
         if session.pointee.lostSide != .none { return lastWordsDeadline(session) }
         switch session.pointee.state {
         case .awaiting:
+            if mutant(.headDeadlineProlonged) {
+                return session.pointee.lastActivityAt &+ plan.pointee.requestHeadTimeoutNanoseconds
+            }
             if session.pointee.headStartedAt != 0 {
                 return session.pointee.headStartedAt &+ plan.pointee.requestHeadTimeoutNanoseconds
             }
@@ -334,6 +388,7 @@ extension Worker {
 
     private func waitsForResponseHead(_ exchange: UnsafeMutablePointer<Exchange>) -> Bool {
         exchange.pointee.response.phase == .head && exchange.pointee.requestSentAt != 0
+            && !mutant(.responseHeadAwaitedForEver)
     }
 
     mutating func httpTimerFired(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {

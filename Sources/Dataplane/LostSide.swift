@@ -36,6 +36,10 @@ extension Worker {
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
     ) {
         let relay = session.relay(direction)
+        if session.pointee.isHTTP, session.pointee.lostSide == .none {
+            httpSourceBroke(slot, session, direction)
+            return
+        }
         if relay.pointee.phase != .ended, !session.pointee.isHTTP { relay.pointee.phase = .ending }
         sideIsGone(slot, session, LostSide(sourceOf: direction))
     }

@@ -2,6 +2,7 @@
 
 import Base
 import CLiburing
+import HTTP1
 import Ring
 
 extension Worker {
@@ -15,5 +16,16 @@ extension Worker {
         // Timer and waiting list: 24 and 16 bytes a slot.
         let session = Slab<Session>.slotBytes + 24 + 16
         return (buffers * bufferSizeBytes, session, rings + WorkerLog.bytes * 2)
+    }
+
+    /// Bytes that http mode takes: of one request under way, of one connection to a backend (with its timer),
+    /// and whatever the number of either.
+    public static func httpMemory(
+        headerLimit: Int
+    ) -> (requestBytes: Int, connectionBytes: Int, fixedBytes: Int) {
+        (
+            Slab<Exchange>.slotBytes + ExchangeText.memoryBytes, Slab<BackendConnection>.slotBytes + 24,
+            headerLimit * MemoryLayout<Field>.stride
+        )
     }
 }

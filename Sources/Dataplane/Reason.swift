@@ -34,6 +34,8 @@ public enum Reason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     case backendClosed
     /// The request broke a rule; the cause says which.
     case badRequest
+    /// The request's body is longer than the listener takes.
+    case bodyTooLarge
     /// The backend's response broke a rule; the cause says which.
     case badResponse
     /// The request's head did not come in time.
@@ -67,6 +69,7 @@ public enum Reason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
         case .clientClosed: "client_closed"
         case .backendClosed: "backend_closed"
         case .badRequest: "bad_request"
+        case .bodyTooLarge: "body_too_large"
         case .badResponse: "bad_response"
         case .requestHeadTimeout: "timeout_request_head"
         case .requestBodyTimeout: "timeout_request_body"

@@ -23,7 +23,7 @@ extension Worker {
         record.time("time", timeOfDay())
         record.identifier("id", session.pointee.identifier)
         record.text("listener", listener.pointee.name)
-        record.word("mode", "tcp")
+        record.word("mode", listener.pointee.http == nil ? "tcp" : "http")
         session.pointee.client.write("client", to: &record)
         record.text("pool", pool.pointee.name)
         if session.pointee.attempts > 0 {
@@ -117,8 +117,10 @@ extension Worker {
 
     /// At the end of a turn: what was recorded goes out, unless the last write is still in the kernel.
     mutating func writeLogs() {
-        accessLog.write(through: ring, counting: counters)
-        eventLog.write(through: ring, counting: counters)
+        let accessWaits = accessLog.write(
+            through: ring, counting: counters, now: now, mayWait: command == .run)
+        if accessWaits { wakeForLog() }
+        _ = eventLog.write(through: ring, counting: counters, now: now, mayWait: false)
         if accessLog.unreported + eventLog.unreported > 0 { scheduleDropReport() }
     }
 

@@ -53,7 +53,7 @@ struct Session: BitwiseCopyable {
     var sequence: CandidateSequence
     /// The hash of what the session, or its request, is chosen by; where the pool's policy needs one.
     var key: UInt64 = 0
-    var keyFound = HashKeyFound.clientAddress
+    var keyOrigin = HashKeyOrigin.clientAddress
     /// True exactly while the backend's active count includes this session.
     var holdsBackend: Bool
     /// True exactly while `SharedState.waitForSocket` counts it: there was no descriptor for its backend.

@@ -110,7 +110,7 @@ public struct Snapshot: @unchecked Sendable {
     }
 
     private static func poolPlan(_ pool: Pool, resolve: (Backend) -> SocketAddress) -> PoolPlan {
-        let backends = pool.backends.filter { !$0.isBackup } + pool.backends.filter(\.isBackup)
+        let backends = pool.backendsBackupsLast
         let plans = backends.map { backend in
             let address = resolve(backend)
             return BackendPlan(name: keep(backend.name), address: address, isTCP: address.family != AF_UNIX)
@@ -137,7 +137,8 @@ public struct Snapshot: @unchecked Sendable {
                 requestBodyIdleTimeoutNanoseconds: timeouts.requestBodyIdleNanoseconds,
                 keepAliveTimeoutNanoseconds: timeouts.keepAliveNanoseconds,
                 responseHeadTimeoutNanoseconds: timeouts.responseHeadNanoseconds,
-                tunnelTimeoutNanoseconds: timeouts.tunnelNanoseconds, forwarded: forwarded,
+                tunnelTimeoutNanoseconds: timeouts.tunnelNanoseconds,
+                bodyLimitBytes: UInt64(listener.limits.bodySizeBytes), forwarded: forwarded,
                 router: Router(listener.routes.map { RouteDefinition($0, pools) }),
                 defaultPool: listener.pool.map { pools.index[$0]! })
         ])

@@ -20,6 +20,7 @@ extension Worker {
 
     private var choreTimer: UInt32 { UInt32(settings.slots + acceptorCount) }
     private var pipeTimer: UInt32 { choreTimer + 1 }
+    private var logTimer: UInt32 { choreTimer + 2 }
 
     /// How long the kernel may sleep.
     func timeUntilNextDeadline() -> UInt64 {
@@ -53,6 +54,8 @@ extension Worker {
                 acceptorTimerFired(Int(timer) - settings.slots)
             } else if timer == choreTimer {
                 reportDrops()
+            } else if timer == logTimer {
+                // The turn's end writes what has waited.
             } else if timer == pipeTimer {
                 pipes.closeUnused()
                 schedulePipeCheck()
@@ -114,6 +117,11 @@ extension Worker {
 
     /// For the sweep of invariants.
     var isPipeCheckDue: Bool { timers.isSet(pipeTimer) }
+
+    /// Records wait to be written; the loop is to turn when that is late.
+    mutating func wakeForLog() {
+        timers.setNoLater(logTimer, deadline: now + WorkerLog.longestWaitNanoseconds)
+    }
 
     /// Makes `reportDrops` run soon, and once.
     mutating func scheduleDropReport() {

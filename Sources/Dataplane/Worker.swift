@@ -150,7 +150,7 @@ public struct Worker: ~Copyable {
         exchanges = Slab(capacity: exchangeSlots)
         http = HTTPMemory(snapshot, exchanges: exchangeSlots)
         timers = TimerWheel(
-            capacity: settings.slots + settings.listeners.count + 2 + connectionSlots, now: now)
+            capacity: settings.slots + settings.listeners.count + 3 + connectionSlots, now: now)
         starved = StarvedList(slots: settings.slots)
         pipes = PipePool(port: port, limit: settings.pipes)
         accessLog = WorkerLog(settings.accessLog, index: 0)

@@ -25,7 +25,11 @@ public struct LogSink: Sendable {
 
 /// A log of a worker: its buffer, and what of it is in the kernel.
 struct WorkerLog: ~Copyable {
-    private static let halfBytes = 128 * 1024
+    private static let halfBytes = 1024 * 1024
+    /// Records wait for others to share a write with, but no longer than this.
+    static let longestWaitNanoseconds: UInt64 = 10_000_000
+    /// So many bytes are worth a write of their own.
+    private static let worthwhileBytes = 32 * 1024
     /// Bytes that one takes.
     static var bytes: Int { 2 * halfBytes }
 
@@ -35,6 +39,8 @@ struct WorkerLog: ~Copyable {
     var buffer: LogBuffer
     /// True exactly while a poll for a sink that was not ready is in the kernel.
     var isPolling = false
+    /// When the oldest record that waits for others came; 0 where none waits.
+    private var waitsSince: UInt64 = 0
     /// Lost records that were not reported yet.
     var unreported: UInt64 = 0
 
@@ -48,16 +54,26 @@ struct WorkerLog: ~Copyable {
     /// Nothing to write, or nowhere that takes it now: ending does not wait for a stuck reader.
     var isIdle: Bool { buffer.isEmpty || isPolling }
 
-    /// Hands the kernel what was recorded, unless the last write is still with it.
-    mutating func write(through ring: borrowing Ring, counting counters: UnsafePointer<CounterTable>) {
-        guard isOn else { return }
+    /// Hands the kernel what was recorded, unless the last write is still with it, or more may come before `now` is
+    /// late. Answers whether records wait for that.
+    mutating func write(
+        through ring: borrowing Ring, counting counters: UnsafePointer<CounterTable>, now: UInt64,
+        mayWait: Bool
+    ) -> Bool {
+        guard isOn else { return false }
         let dropped = buffer.takeDropped()
         if dropped > 0 {
             counters.pointee.add(.logDropped, dropped)
             unreported += dropped
         }
-        guard !isPolling, let bytes = buffer.nextWrite(limitBytes: sink.writeLimitBytes) else { return }
+        if mayWait, !buffer.isBusy, buffer.freshBytes > 0, buffer.freshBytes < Self.worthwhileBytes {
+            if waitsSince == 0 { waitsSince = now }
+            if now < waitsSince + Self.longestWaitNanoseconds { return true }
+        }
+        waitsSince = 0
+        guard !isPolling, let bytes = buffer.nextWrite(limitBytes: sink.writeLimitBytes) else { return false }
         ring.write(sink.descriptor, bytes.baseAddress!, count: bytes.count, token: token(.writeLog))
+        return false
     }
 
     /// The worker ends: what a sink that is not ready has not taken is lost, and counted.

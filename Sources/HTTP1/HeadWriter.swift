@@ -40,7 +40,7 @@ public struct HeadWriter {
 
     public mutating func append(_ octets: UnsafePointer<UInt8>, count length: Int) {
         guard let place = unsafe reserve(length) else { return }
-        unsafe place.update(from: octets, count: length)
+        unsafe copy(octets, to: place, count: length)
     }
 
     /// A stretch of the buffer that a head was parsed from.
@@ -121,10 +121,10 @@ extension HeadWriter {
     public mutating func append(_ octets: UnsafePointer<UInt8>, _ field: Field) {
         let (name, value) = (Int(field.nameCount), Int(field.valueCount))
         guard let place = unsafe reserve(name &+ value &+ 4) else { return }
-        unsafe place.update(from: octets + Int(field.nameOffset), count: name)
+        unsafe copy(octets + Int(field.nameOffset), to: place, count: name)
         unsafe place[name] = Octet.colon
         unsafe place[name &+ 1] = Octet.space
-        unsafe (place + name + 2).update(from: octets + Int(field.valueOffset), count: value)
+        unsafe copy(octets + Int(field.valueOffset), to: place + name + 2, count: value)
         unsafe place[name &+ value &+ 2] = Octet.carriageReturn
         unsafe place[name &+ value &+ 3] = Octet.lineFeed
     }
@@ -171,4 +171,34 @@ extension HeadWriter {
 
     /// The end of a body without trailers.
     public mutating func appendLastChunk() { append("0\r\n\r\n") }
+}
+
+/// Copies octets that do not overlap. Names and values are short: for up to 32 octets two loads and two stores that
+/// overlap in the middle cost less than the call of memcpy(3).
+@inline(__always)
+private func copy(_ source: UnsafePointer<UInt8>, to target: UnsafeMutablePointer<UInt8>, count: Int) {
+    if count > 32 {
+        unsafe target.update(from: source, count: count)
+    } else if count >= 16 {
+        unsafe copyEnds(SIMD16<UInt8>.self, source, target, count)
+    } else if count >= 8 {
+        unsafe copyEnds(UInt64.self, source, target, count)
+    } else if count >= 4 {
+        unsafe copyEnds(UInt32.self, source, target, count)
+    } else {
+        for index in 0..<count { unsafe target[index] = source[index] }
+    }
+}
+
+@inline(__always)
+private func copyEnds<Word: BitwiseCopyable>(
+    _ type: Word.Type, _ source: UnsafePointer<UInt8>, _ target: UnsafeMutablePointer<UInt8>, _ count: Int
+) {
+    let from = unsafe UnsafeRawPointer(source)
+    let to = UnsafeMutableRawPointer(target)
+    let last = count - MemoryLayout<Word>.size
+    let first = unsafe from.loadUnaligned(as: Word.self)
+    let second = unsafe from.loadUnaligned(fromByteOffset: last, as: Word.self)
+    unsafe to.storeBytes(of: first, as: Word.self)
+    unsafe to.storeBytes(of: second, toByteOffset: last, as: Word.self)
 }

@@ -176,12 +176,14 @@ public struct BufferRing: ~Copyable {
         return identifier
     }
 
-    /// Shows the kernel what it may pick from: once a batch. An eighth stays with the worker, for `takeSpare`.
+    /// Shows the kernel what it may pick from: once a batch. An eighth stays with the worker, for `takeSpare`, unless
+    /// buffers are short: then receives go before heads.
     @inline(__always)
     public mutating func publish() {
         let target = isShort ? Self.sharedWhenShort : count - count / 8
+        let reserve = isShort ? 0 : count / 8
         var added: Int32 = 0
-        while inKernelCount < target, spareCount > 0 {
+        while inKernelCount < target, spareCount > reserve {
             let identifier = popSpare(owner: .kernel)
             weir_buffer_ring_add(ring, bytes(identifier), UInt32(bufferSizeBytes), identifier, mask, added)
             added += 1

@@ -20,7 +20,7 @@ public enum HashKeySource: UInt8, BitwiseCopyable, Sendable {
 }
 
 /// What of a `HashKeyPlan` a request had.
-public enum HashKeyFound: UInt8, BitwiseCopyable, Sendable {
+public enum HashKeyOrigin: UInt8, BitwiseCopyable, Sendable {
     case key
     case fallback
     /// Neither: the client's address stood in.
@@ -62,7 +62,7 @@ public struct HashKeyPlan: BitwiseCopyable, @unchecked Sendable {
     /// The same, and what was hashed.
     public func find(
         _ request: RequestView, client: (high: UInt64, low: UInt64)
-    ) -> (hash: UInt64, found: HashKeyFound) {
+    ) -> (hash: UInt64, origin: HashKeyOrigin) {
         if let hash = key.hash(request, client) { return (hash, .key) }
         if let hash = fallback.hash(request, client) { return (hash, .fallback) }
         return (hashOfAddress(client), .clientAddress)

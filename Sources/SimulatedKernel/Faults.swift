@@ -45,6 +45,8 @@ public struct FaultPlan {
     /// Send and receive buffers of the connections, both sides together.
     public var windowBytes: UInt64 = 64 * 1024
     public var pipeBytes: Int32 = 64 * 1024
+    /// Connections carry what peers write, and not a `Pattern`.
+    public var carriesBytes = false
     /// The highest number of descriptors; beyond it EMFILE.
     public var descriptorLimit = 4096
     /// Entries of the queues, at most what the worker asks for.

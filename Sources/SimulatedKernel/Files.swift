@@ -141,7 +141,11 @@ extension SimulatedKernel {
         if room == 0 || happens(.spliceAgain) { return -Int(EAGAIN) }
         var count = min(UInt64(length), run.count, room)
         if happens(.shortSplice) { count = 1 + draw(upTo: count - 1) }
-        if run.connection != connection.pointee.pair || run.position != connection.pointee.toPeer.written {
+        if plan.carriesBytes {
+            store.pass(Int(count), from: run.connection, at: run.position, to: index)
+        } else if run.connection != connection.pointee.pair
+            || run.position != connection.pointee.toPeer.written
+        {
             fail(
                 "spliced bytes of connection \(run.connection) at \(run.position) go to \(index), "
                     + "which has \(connection.pointee.toPeer.written) of \(connection.pointee.pair)")

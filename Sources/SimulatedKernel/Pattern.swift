@@ -5,11 +5,11 @@ import Glibc
 
 /// A table of pseudo-random bytes; a stream starts somewhere in it and goes round. The period is a prime, so
 /// that no buffer size divides it.
-struct Pattern: ~Copyable {
+public struct Pattern: ~Copyable {
     private static let period = 32_749
     private let table: UnsafeMutablePointer<UInt8>
 
-    init() {
+    public init() {
         table = .allocate(capacity: 2 * Self.period)
         var state: UInt64 = 0x9E37_79B9_7F4A_7C15
         for index in 0..<Self.period {
@@ -28,7 +28,8 @@ struct Pattern: ~Copyable {
     }
 
     /// Writes the bytes that the peer of `connection` sent from `position` on.
-    func fill(_ memory: UnsafeMutableRawPointer, count: Int, of connection: Int32, at position: UInt64) {
+    public func fill(_ memory: UnsafeMutableRawPointer, count: Int, of connection: Int32, at position: UInt64)
+    {
         var done = 0
         while done < count {
             let piece = min(count - done, Self.period)
@@ -38,7 +39,9 @@ struct Pattern: ~Copyable {
     }
 
     /// True where `memory` holds just those bytes.
-    func matches(_ memory: UnsafeRawPointer, count: Int, of connection: Int32, at position: UInt64) -> Bool {
+    public func matches(_ memory: UnsafeRawPointer, count: Int, of connection: Int32, at position: UInt64)
+        -> Bool
+    {
         var done = 0
         while done < count {
             let piece = min(count - done, Self.period)

@@ -27,6 +27,8 @@ public protocol PeerWorld: AnyObject {
     func logReceived(_ log: Int32, _ bytes: UnsafeRawBufferPointer)
     /// A write to a log failed after this one may have taken a part of it.
     func logLost(_ log: Int32)
+    /// The worker sent bytes, or its end, where connections carry bytes.
+    func workerSent(_ connection: Int32)
 }
 
 /// A backend's answer to a connect.
@@ -56,6 +58,7 @@ public final class SimulatedKernel {
     var descriptors = DescriptorTable()
     var buffers = BufferLedger()
     let pattern = Pattern()
+    var store = ByteStore()
 
     static let connectionLimit = 4096
     let connections: UnsafeMutablePointer<Connection>
@@ -247,6 +250,7 @@ public final class SimulatedKernel {
         (connections + Int(index)).initialize(
             to: Connection(role: role, place: place, windowBytes: plan.windowBytes))
         connectionCount += 1
+        if plan.carriesBytes { store.addConnection() }
         return index
     }
 }

@@ -50,8 +50,9 @@ extension SimulatedKernel {
                 return finish(number, result: -ENOBUFS)
             }
             var count = min(connection.pointee.toUs.unread, UInt64(buffer.lengthBytes))
+            if operation.pointee.length > 0 { count = min(count, UInt64(operation.pointee.length)) }
             if happens(.shortReceive) { count = 1 + draw(upTo: count - 1) }
-            pattern.fill(
+            fillReceived(
                 UnsafeMutableRawPointer(bitPattern: UInt(buffer.address))!, count: Int(count), of: index,
                 at: connection.pointee.toUs.read)
             tookFromUs(index, count)
@@ -93,7 +94,13 @@ extension SimulatedKernel {
         var count = min(UInt64(operation.pointee.length - operation.pointee.transferred), room)
         let isShort = happens(.shortSend)
         if isShort { count = 1 + draw(upTo: count - 1) }
-        verify(operation.pointee, connection, index, count)
+        let memory = UnsafeRawPointer(
+            bitPattern: UInt(operation.pointee.address) + UInt(operation.pointee.transferred))!
+        if plan.carriesBytes {
+            store.appendToPeer(index, UnsafeRawBufferPointer(start: memory, count: Int(count)))
+        } else {
+            verify(memory, connection, index, count)
+        }
         operation.pointee.transferred += UInt32(count)
         gaveToPeer(index, count)
         let isDone = operation.pointee.transferred == operation.pointee.length
@@ -106,7 +113,7 @@ extension SimulatedKernel {
 
     /// What goes out one side is what came in at the other, in order and nothing before it came.
     private func verify(
-        _ operation: Operation, _ connection: UnsafeMutablePointer<Connection>, _ index: Int32,
+        _ memory: UnsafeRawPointer, _ connection: UnsafeMutablePointer<Connection>, _ index: Int32,
         _ count: UInt64
     ) {
         let pair = connection.pointee.pair
@@ -115,7 +122,6 @@ extension SimulatedKernel {
         if position + count > connections[Int(pair)].toUs.read {
             return fail("connection \(index) is sent more than came from \(pair)")
         }
-        let memory = UnsafeRawPointer(bitPattern: UInt(operation.address) + UInt(operation.transferred))!
         if !pattern.matches(memory, count: Int(count), of: pair, at: position) {
             fail("connection \(index) is sent wrong bytes at position \(position)")
         }
@@ -134,6 +140,7 @@ extension SimulatedKernel {
         schedule(
             .arrivesAtPeer, at: time, index: index, value: connection.pointee.toPeer.written,
             extra: isEnd ? 1 : 0)
+        if plan.carriesBytes { world?.workerSent(index) }
     }
 
     // MARK: Poll

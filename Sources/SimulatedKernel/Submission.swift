@@ -47,6 +47,8 @@ extension SimulatedKernel {
         var operation = Operation(
             kind: .receive, token: entry.user_data, descriptor: entry.fd, object: object.index)
         operation.isMultishot = UInt32(entry.ioprio) & UInt32(IORING_RECV_MULTISHOT) != 0
+        // 0 stands for a whole buffer.
+        operation.length = entry.len
         let number = add(operation)
         connections[Int(object.index)].receiving = number
         attempt(number)

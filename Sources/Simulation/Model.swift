@@ -30,10 +30,12 @@ extension World {
             }
             while facts.count <= Int(client) { facts.append(SessionFacts()) }
             perHost[view.listener * 4 + Int(kernel.clientHost(client))] += 1
+            if let ledger { checkHTTP(view, client, ledger) }
             switch view.state {
             case .connecting:
                 checkConnecting(view)
                 if view.backendDescriptor < 0 { waitsForDescriptor = true }
+            case .relaying where ledger != nil: break
             case .relaying: checkRelaying(view, client)
             case .awaiting, .lingering: break
             case .closing: checkClosing(client)

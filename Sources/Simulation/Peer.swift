@@ -112,3 +112,32 @@ struct Peer {
         return done
     }
 }
+
+/// A peer of either mode.
+enum AnyPeer {
+    case tcp(Peer)
+    case httpClient(HTTPClient)
+    case httpBackend(HTTPBackend)
+
+    var isDone: Bool {
+        switch self {
+        case .tcp(let peer): peer.isDone
+        case .httpClient(let peer): peer.isDone
+        case .httpBackend(let peer): peer.isDone
+        }
+    }
+
+    mutating func advance(_ kernel: SimulatedKernel, _ ledger: HTTPLedger?) {
+        switch self {
+        case .tcp(var peer):
+            peer.advance(kernel)
+            self = .tcp(peer)
+        case .httpClient(var peer):
+            peer.advance(kernel, ledger!)
+            self = .httpClient(peer)
+        case .httpBackend(var peer):
+            peer.advance(kernel, ledger!)
+            self = .httpBackend(peer)
+        }
+    }
+}

@@ -13,6 +13,11 @@ extension World {
         recordedBytesIn += record.number("bytes_in") ?? 0
         recordedBytesOut += record.number("bytes_out") ?? 0
         recordedReasons[Int(reason.rawValue)] += 1
+        if let ledger {
+            check(http: record, reason, ledger)
+            if let failure = ledger.failure { fail(failure) }
+            return
+        }
         if let cause = self.reason(record.field("cause")) { causes.insert(cause.rawValue) }
         guard let port = record.port("client"), port < UInt64(kernel.connectionCount) else {
             unknownRecords += 1
@@ -137,6 +142,12 @@ extension World {
         // The two logs and the event counter are the world's.
         if kernel.openDescriptors != 3 {
             fail("descriptors are left open:\(kernel.describeOpenDescriptors())")
+        }
+        if let ledger {
+            checkHTTPRecordsAtEnd(counters, ledger)
+            checkAnswers(ledger)
+            checkConnectionsAtEnd()
+            return
         }
         checkRecordsAtEnd(counters)
         for client in clients { checkDelivery(client) }

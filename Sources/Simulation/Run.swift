@@ -8,13 +8,28 @@ import Ring
 import SimulatedKernel
 import Telemetry
 
+/// Which world: a seed is another one in each mode.
+public struct WorldName: Equatable, Sendable {
+    public var seed: UInt64
+    public var isHTTP: Bool
+
+    public init(seed: UInt64, isHTTP: Bool) {
+        self.seed = seed
+        self.isHTTP = isHTTP
+    }
+
+    /// As the command line says it.
+    public var arguments: String { (isHTTP ? "--http " : "") + "--seed \(seed)" }
+}
+
 public enum Simulation {
     /// More turns than any world needs.
     private static let turnLimit = 400_000
 
     /// Answers what went wrong; nil where nothing did. A broken precondition ends the process instead.
-    public static func run(seed: UInt64, coverage: Coverage, trace: TraceRing? = nil) -> String? {
-        let plan = WorldPlan(seed: seed)
+    public static func run(_ name: WorldName, coverage: Coverage, trace: TraceRing? = nil) -> String? {
+        let seed = name.seed
+        let plan = WorldPlan(name)
         let kernel = SimulatedKernel(seed: seed ^ 0xFA17_0000_5EED_0002, plan: plan.faults)
         kernel.traceRing = trace
         let world = World(seed: seed, plan: plan, kernel: kernel)

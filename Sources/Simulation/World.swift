@@ -16,7 +16,10 @@ final class World: PeerWorld {
     let kernel: SimulatedKernel
     private var scripts: ScriptSource
     /// By connection; nil where the peer has not begun.
-    private var peers: [Peer?] = []
+    private var peers: [AnyPeer?] = []
+    /// In http worlds: every message, and what became of it.
+    let ledger: HTTPLedger?
+    var httpFacts: [HTTPFacts] = []
     private(set) var clients: [Int32] = []
     private(set) var unfinishedClients = 0
     private var isFinished: [Bool] = []
@@ -45,6 +48,7 @@ final class World: PeerWorld {
     init(seed: UInt64, plan: WorldPlan, kernel: SimulatedKernel) {
         self.plan = plan
         self.kernel = kernel
+        ledger = plan.isHTTP ? HTTPLedger(seed: seed, plan: plan, kernel: kernel) : nil
         scripts = ScriptSource(
             random: RandomSource(seed: seed ^ 0x5EED_0F5C_21B7_0001), bulkBytes: plan.bulkBytes,
             patienceNanoseconds: plan.patienceNanoseconds)
@@ -109,10 +113,9 @@ final class World: PeerWorld {
         }
         if peers[place] == nil {
             guard kernel.connection(connection).pointee.role == .client else { return }
-            peers[place] = Peer(
-                connection: connection, script: scripts.client(friendly: plan.friendly))
+            peers[place] = client(connection)
         }
-        peers[place]!.advance(kernel)
+        peers[place]!.advance(kernel, ledger)
         if peers[place]!.isDone { finished(connection) }
     }
 
@@ -152,9 +155,24 @@ final class World: PeerWorld {
             peers.append(nil)
             isFinished.append(false)
         }
-        peers[Int(connection)] = Peer(
-            connection: connection, script: scripts.backend(friendly: plan.friendly))
-        peers[Int(connection)]!.advance(kernel)
+        peers[Int(connection)] = backend(connection)
+        peers[Int(connection)]!.advance(kernel, ledger)
+    }
+
+    private func client(_ connection: Int32) -> AnyPeer {
+        if let ledger { return .httpClient(ledger.makeClient(connection)) }
+        return .tcp(Peer(connection: connection, script: scripts.client(friendly: plan.friendly)))
+    }
+
+    private func backend(_ connection: Int32) -> AnyPeer {
+        if let ledger { return .httpBackend(ledger.makeBackend(connection)) }
+        return .tcp(Peer(connection: connection, script: scripts.backend(friendly: plan.friendly)))
+    }
+
+    func workerSent(_ connection: Int32) {
+        guard let ledger else { return }
+        ledger.workerSent(connection)
+        if let failure = ledger.failure { fail(failure) }
     }
 
     func logReceived(_ log: Int32, _ bytes: UnsafeRawBufferPointer) {

@@ -18,6 +18,11 @@ enum BackendManner {
 }
 
 struct WorldPlan {
+    let isHTTP: Bool
+    /// Everybody keeps to the rules and nothing lacks: every request gets a whole answer.
+    var isStrict = false
+    /// Uploads about as long as a buffer, and backends that leave: requests are sent again.
+    var isAboutRetries = false
     var configuration = Configuration()
     var faults = FaultPlan()
     var slots = 0
@@ -45,21 +50,23 @@ struct WorldPlan {
             && Self.faultsThatDelayCancels.allSatisfy { faults.odds[$0.rawValue] == 0 }
     }
 
-    init(seed: UInt64) {
-        var source = PlanSource(random: RandomSource(seed: seed))
+    init(_ name: WorldName) {
+        isHTTP = name.isHTTP
+        var source = PlanSource(random: RandomSource(seed: name.seed))
         drawNetwork(&source)
         drawFaults(&source)
         drawConfiguration(&source)
         drawClients(&source)
         // From a source of its own, so that the worlds of older seeds stay what they are.
-        var later = PlanSource(random: RandomSource(seed: seed ^ 0xED6E_5EED))
+        var later = PlanSource(random: RandomSource(seed: name.seed ^ 0xED6E_5EED))
         for fault in Fault.later where later.oneIn(4) {
             faults.odds[fault.rawValue] = UInt16(later.logarithmic(16, 16_000))
         }
         if later.oneIn(16) { drawBurst(&later) }
         if later.oneIn(4) { drawUnixBackends(&later) }
+        if isHTTP { drawHTTP(&source) }
         // This number leaves the pinned seeds as they are.
-        var latest = PlanSource(random: RandomSource(seed: seed ^ 0xBA1A_0052))
+        var latest = PlanSource(random: RandomSource(seed: name.seed ^ 0xBA1A_0143))
         if latest.oneIn(4) { drawPolicies(&latest) }
     }
 

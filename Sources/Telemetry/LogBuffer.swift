@@ -50,6 +50,11 @@ public struct LogBuffer: ~Copyable {
         filled += bytes
     }
 
+    /// Bytes that no write has begun on.
+    public var freshBytes: Int { filled }
+    /// True where a write is in the kernel, or took less than it was offered.
+    public var isBusy: Bool { isWriting || writingCount > 0 }
+
     /// True where nothing is left to write, or only the rest of a line that the sink refused.
     public var isEmpty: Bool { !isWriting && filled == 0 && (writingCount == 0 || isRefusedLine) }
 

@@ -50,12 +50,14 @@ public struct RecordWriter {
         copy(UnsafeRawPointer(value.utf8Start), value.utf8CodeUnitCount)
     }
 
-    /// A word of ours that needs no escape.
+    /// Words of ours that need no escape.
     public mutating func word(_ key: StaticString, _ value: StaticString) {
         begin(key)
-        quoteIfJSON()
+        let bytes = UnsafeRawBufferPointer(start: value.utf8Start, count: value.utf8CodeUnitCount)
+        let quoted = format == .json || Self.needsQuotes(bytes)
+        if quoted { byte(UInt8(ascii: "\"")) }
         copy(UnsafeRawPointer(value.utf8Start), value.utf8CodeUnitCount)
-        quoteIfJSON()
+        if quoted { byte(UInt8(ascii: "\"")) }
     }
 
     /// Any bytes; what is no UTF-8 becomes U+FFFD.

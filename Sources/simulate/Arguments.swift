@@ -14,6 +14,8 @@ struct Arguments {
     var pinned: String?
     /// Seeds derived from this text, and how many.
     var fresh: (count: UInt64, text: String)?
+    /// Worlds of http mode; the numbers of those of tcp mode mean others.
+    var isHTTP = false
     var mutant: String?
     var listsMutants = false
     var traceLength = 60
@@ -27,7 +29,8 @@ struct Arguments {
           --seed N            one world, with the end of its trace
           --seeds A..B        all from A to B (default 1..1000)
           --minutes M         seeds from the clock on, for M minutes
-          --pinned FILE       first the seeds in FILE (one a line, words behind it)
+          --http              worlds of http mode (a number means another world there)
+          --pinned FILE       first the worlds in FILE (one a line: 17 words, or http 17 words)
           --fresh COUNT:TEXT  COUNT seeds derived from TEXT, such as a commit's hash
           --trace N           show the last N events of a failure (default 60)
           --quiet             no coverage counts
@@ -62,6 +65,7 @@ struct Arguments {
                 guard parts.count == 2 else { throw ArgumentError(text: "--fresh COUNT:TEXT") }
                 fresh = (try Self.number(String(parts[0])), String(parts[1]))
             case "--trace": traceLength = Int(try Self.number(try value(word)))
+            case "--http": isHTTP = true
             case "--quiet": showsCoverage = false
             case "--mutant": mutant = try value(word)
             case "--list-mutants": listsMutants = true

@@ -8,20 +8,20 @@ import Simulation
 /// How a batch ended.
 enum BatchResult {
     case clean
-    /// The seed in `SharedMemory.currentSeed` failed; the words say how.
+    /// The world in `SharedMemory.current` failed; the words say how.
     case failed(String)
 }
 
-/// Runs `seeds`; with `traces`, events are noted on the way.
+/// Runs `worlds`; with `traces`, events are noted on the way.
 func runBatch(
-    _ seeds: [UInt64], _ shared: SharedMemory, traces: Bool = false, mayPrint: Bool = true
+    _ worlds: [WorldName], _ shared: SharedMemory, traces: Bool = false, mayPrint: Bool = true
 ) -> BatchResult {
     shared.failure = ""
     shared.trace.clear()
     fflush(nil)
     let child = weir_fork()
     guard child >= 0 else { return .failed("cannot start a process (errno \(errno))") }
-    if child == 0 { _exit(runInChild(seeds, shared, traces: traces, mayPrint: mayPrint)) }
+    if child == 0 { _exit(runInChild(worlds, shared, traces: traces, mayPrint: mayPrint)) }
     var status: Int32 = 0
     while waitpid(child, &status, 0) < 0, errno == EINTR {}
     if status == 0 { return .clean }
@@ -34,17 +34,17 @@ func runBatch(
 }
 
 private func runInChild(
-    _ seeds: [UInt64], _ shared: SharedMemory, traces: Bool, mayPrint: Bool
+    _ worlds: [WorldName], _ shared: SharedMemory, traces: Bool, mayPrint: Bool
 ) -> Int32 {
     if !mayPrint {
         let nowhere = open("/dev/null", O_WRONLY)
         dup2(nowhere, 2)
     }
     let coverage = Coverage(shared.counts)
-    for seed in seeds {
-        shared.currentSeed.pointee = seed
+    for world in worlds {
+        shared.current = world
         alarm(5)
-        if let failure = Simulation.run(seed: seed, coverage: coverage, trace: traces ? shared.trace : nil) {
+        if let failure = Simulation.run(world, coverage: coverage, trace: traces ? shared.trace : nil) {
             shared.failure = failure
             return 1
         }

@@ -9,7 +9,8 @@ struct SharedMemory {
     static let traceLength = 20_000
     private static let messageBytes = 4096
 
-    let currentSeed: UnsafeMutablePointer<UInt64>
+    private let currentSeed: UnsafeMutablePointer<UInt64>
+    private let currentMode: UnsafeMutablePointer<UInt64>
     /// Seeds that ended well.
     let doneCount: UnsafeMutablePointer<UInt64>
     let trace: TraceRing
@@ -18,7 +19,7 @@ struct SharedMemory {
     private let message: UnsafeMutablePointer<UInt8>
 
     init() {
-        let numbers = 3 + Coverage.size
+        let numbers = 4 + Coverage.size
         let traceBytes = TraceRing.bytes(capacity: Self.traceLength)
         let bytes = numbers * 8 + Self.messageBytes + traceBytes
         let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)
@@ -27,9 +28,19 @@ struct SharedMemory {
         currentSeed = words
         doneCount = words + 1
         messageLength = words + 2
-        counts = words + 3
+        currentMode = words + 3
+        counts = words + 4
         message = (memory + numbers * 8).assumingMemoryBound(to: UInt8.self)
         trace = TraceRing(memory: memory + numbers * 8 + Self.messageBytes, capacity: Self.traceLength)
+    }
+
+    /// The world that is being served.
+    var current: WorldName {
+        get { WorldName(seed: currentSeed.pointee, isHTTP: currentMode.pointee == 1) }
+        nonmutating set {
+            currentSeed.pointee = newValue.seed
+            currentMode.pointee = newValue.isHTTP ? 1 : 0
+        }
     }
 
     var failure: String {

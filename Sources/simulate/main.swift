@@ -31,11 +31,11 @@ struct Runner {
                 seed: fresh.text.utf8.reduce(14_695_981_039_346_656_037) {
                     ($0 ^ UInt64($1)) &* 1_099_511_628_211
                 })
-            if !runAll((0..<fresh.count).map { _ in random.next() >> 16 }) { return 1 }
+            if !runAll((0..<fresh.count).map { _ in world(random.next() >> 16) }) { return 1 }
         }
         let isDone = arguments.pinned != nil || arguments.fresh != nil
         switch arguments.work {
-        case .seed(let seed): if !isDone, !runAll([seed]) { return 1 }
+        case .seed(let seed): if !isDone, !runAll([world(seed)]) { return 1 }
         case .range(let first, let last): if !isDone, !runRange(first, last) { return 1 }
         case .minutes(let minutes): if !runFor(minutes) { return 1 }
         }
@@ -58,7 +58,7 @@ struct Runner {
     }
 
     private func runOne(_ seed: UInt64) -> Int32 {
-        let result = runBatch([seed], shared, traces: true)
+        let result = runBatch([world(seed)], shared, traces: true)
         printTrace()
         guard case .failed(let words) = result else {
             print("seed \(seed): clean")
@@ -68,13 +68,15 @@ struct Runner {
         return 1
     }
 
-    private mutating func runAll(_ seeds: [UInt64]) -> Bool { judge(runBatch(seeds, shared)) }
+    private mutating func runAll(_ worlds: [WorldName]) -> Bool { judge(runBatch(worlds, shared)) }
+
+    private func world(_ seed: UInt64) -> WorldName { WorldName(seed: seed, isHTTP: arguments.isHTTP) }
 
     private mutating func runRange(_ first: UInt64, _ last: UInt64) -> Bool {
         var next = first
         while next <= last {
             let end = min(last, next + Self.batch - 1)
-            if !judge(runBatch(Array(next...end), shared)) { return false }
+            if !judge(runBatch((next...end).map(world), shared)) { return false }
             next = end + 1
         }
         return true
@@ -83,7 +85,7 @@ struct Runner {
     private mutating func runFor(_ minutes: Double) -> Bool {
         var next = UInt64(time(nil)) << 20
         while secondsNow() < began + minutes * 60 {
-            if !judge(runBatch(Array(next..<(next + Self.batch)), shared)) { return false }
+            if !judge(runBatch((next..<(next + Self.batch)).map(world), shared)) { return false }
             next += Self.batch
         }
         return true
@@ -99,14 +101,14 @@ struct Runner {
             }
             return true
         }
-        let seed = shared.currentSeed.pointee
+        let failed = shared.current
         if arguments.showsCoverage {
-            _ = runBatch([seed], shared, traces: true, mayPrint: false)
+            _ = runBatch([failed], shared, traces: true, mayPrint: false)
             printTrace()
         }
-        print("seed \(seed) failed after \(shared.doneCount.pointee) clean ones: \(words)")
+        print("seed \(failed.seed) failed after \(shared.doneCount.pointee) clean ones: \(words)")
         let mutant = arguments.mutant.map { " --mutant \($0)" } ?? ""
-        print("replay: swift run -c release simulate --seed \(seed)\(mutant)")
+        print("replay: swift run -c release simulate \(failed.arguments)\(mutant)")
         return false
     }
 
@@ -130,19 +132,21 @@ struct Runner {
         }
     }
 
-    private func readPinned(_ path: String) -> [UInt64] {
+    private func readPinned(_ path: String) -> [WorldName] {
         guard let file = fopen(path, "r") else {
             print("cannot read \(path)")
             exit(2)
         }
         defer { fclose(file) }
-        var seeds: [UInt64] = []
+        var worlds: [WorldName] = []
         var line = [CChar](repeating: 0, count: 1024)
         while fgets(&line, Int32(line.count), file) != nil {
-            let digits = line.prefix { $0 >= 48 && $0 <= 57 }
-            if !digits.isEmpty { seeds.append(digits.reduce(0) { $0 * 10 + UInt64($1 - 48) }) }
+            let isHTTP = strncmp(line, "http ", 5) == 0
+            let digits = line.dropFirst(isHTTP ? 5 : 0).prefix { $0 >= 48 && $0 <= 57 }
+            let seed = digits.reduce(0) { $0 * 10 + UInt64($1 - 48) }
+            if !digits.isEmpty { worlds.append(WorldName(seed: seed, isHTTP: isHTTP)) }
         }
-        return seeds
+        return worlds
     }
 }
 

@@ -29,6 +29,29 @@ final class Arguments {
         return nil
     }
 
+    /// The values of an option that may come several times.
+    func values(_ name: String) throws(Failure) -> [String] {
+        var values: [String] = []
+        while let next = try value(name) { values.append(next) }
+        return values
+    }
+
+    /// True where an option without a value is there.
+    func flag(_ names: String...) -> Bool {
+        asked += names
+        let count = rest.count
+        rest.removeAll(where: names.contains)
+        return rest.count < count
+    }
+
+    /// The words that are no options, all of them; at least `least`, at most `most`.
+    func positionals(_ names: String, least: Int, most: Int) throws(Failure) -> [String] {
+        let words = rest.filter { !$0.hasPrefix("-") }
+        guard words.count >= least else { throw usage("\(names) is missing") }
+        for word in words.prefix(most) { rest.remove(at: rest.firstIndex(of: word)!) }
+        return Array(words.prefix(most))
+    }
+
     /// As `value`, a whole number in `range`.
     func number(_ name: String, within range: ClosedRange<Int>) throws(Failure) -> Int? {
         guard let text = try value(name) else { return nil }
@@ -42,6 +65,11 @@ final class Arguments {
             throw usage("\(name) is missing")
         }
         return rest.remove(at: index)
+    }
+
+    /// The next word that is no option, where there is one; `-`, standard input, is one.
+    func optionalPositional() -> String? {
+        rest.firstIndex { !$0.hasPrefix("-") || $0 == "-" }.map { rest.remove(at: $0) }
     }
 
     /// Nothing may be left.

@@ -15,7 +15,7 @@ struct Command: Sendable {
 }
 
 enum Commands {
-    static let all = [run, check, demo, schema]
+    static let all = [run, check, explain, tail, demo, schema]
 
     private static let run = Command(
         name: "run", arguments: "[-c FILE] [--drain-timeout SECONDS]",
@@ -44,8 +44,8 @@ enum Commands {
         summary: "validate a configuration; print what it comes to",
         details: [
             "Prints all errors of the file with line and column and exits with 1, or prints the",
-            "configuration with every default filled in, the engine that this host gives it, and the",
-            "memory it will take at most.",
+            "configuration with every default filled in, the routes of http listeners in words, the engine",
+            "that this host gives it, and the descriptors and memory it will take at most.",
         ],
         example: "weir check weir.yaml"
     ) { (arguments) throws(Failure) in
@@ -57,10 +57,73 @@ enum Commands {
         return 0
     }
 
+    private static let explain = Command(
+        name: "explain", arguments: "[-c FILE] [--listener NAME] [METHOD] URL [-H 'NAME: VALUE']...",
+        summary: "say what a configuration would do with an http request, and why",
+        details: [
+            "-c, --config FILE     the configuration; default as for `weir run`",
+            "--listener NAME       whose routes; may be left out where one listener has `mode: http`",
+            "-H, --header LINE     a header of the request, any number of times",
+            "--client IP           whom the request comes from; default 127.0.0.1",
+            "--draw NUMBER         another draw of what is left to chance; default 1",
+            "--json                for programs",
+            "",
+            "METHOD is GET unless given. The request goes through the code that serves: the strict reading",
+            "of its head, the routes, the split, the rewrite, the pool's policy. Nothing is sent. Where the",
+            "rotation of a running Weir stands, and who is full there, is not known here.",
+        ],
+        example: "weir explain -c weir.yaml --listener web GET http://a.example/v1/x -H 'x-beta: 1'"
+    ) { (arguments) throws(Failure) in
+        let file = try arguments.value("-c", "--config")
+        let listener = try arguments.value("--listener")
+        let headers = try arguments.values("-H") + arguments.values("--header")
+        let client = try arguments.value("--client")
+        let draw = try arguments.number("--draw", within: 0...Int.max)
+        let isJSON = arguments.flag("--json")
+        let words = try arguments.positionals("URL", least: 1, most: 2)
+        try arguments.finish()
+        var request = MadeUpRequest(url: words.last!)
+        if words.count == 2 { request.method = words[0] }
+        request.headers = headers
+        if let client { request.client = client }
+        let path = if let file { file } else { try ConfigurationFile.defaultPath() }
+        let configuration = try ConfigurationFile.read(path)
+        let explanation = try Explanation(
+            request, configuration, listenerName: listener, draw: UInt64(draw ?? 1))
+        standardOutput(isJSON ? explanation.json(configuration) : explanation.text(configuration))
+        return 0
+    }
+
+    private static let tail = Command(
+        name: "tail", arguments: "[FILE or -] [-n LINES] [--no-follow] [FILTERS] [--json or --stats]",
+        summary: "follow logs: columns, filters, running figures",
+        details: [
+            "FILE                  a log of format json; - or nothing for standard input",
+            "-n, --lines LINES     begin LINES before the end, or with `all`; default 10, but all with",
+            "                      --no-follow or --stats",
+            "--no-follow           end at the file's end; else follow it through rotations, q ends",
+            "--json                print matching lines as they are",
+            "--stats               rate, outcomes, errors, percentiles and backends instead of lines",
+            "",
+            "--status CODES        5xx, 503 or 400-499",
+            "--reason NAME         the record's reason or cause",
+            "--client ADDRESS      or a block: 10.0.0.0/8, 2001:db8::/32",
+            "--slow DURATION       took at least so long: 200ms, 2s",
+            "--listener, --pool, --backend NAME",
+            "",
+            "A filter given again adds a value; different filters must all match.",
+        ],
+        example: "weir tail --status 5xx --slow 200ms /var/log/weir/access.log"
+    ) { (arguments) throws(Failure) in
+        try Tail.run(TailOptions(arguments))
+    }
+
     private static let demo = Command(
         name: "demo", arguments: "",
-        summary: "see it work: three sample backends and a listener, nothing else needed",
-        details: ["Prints the curl lines to try, then the log. Ctrl-C stops it."],
+        summary: "see it work: sample backends, a tcp and an http listener",
+        details: [
+            "Prints the curl lines to try and the file that it runs on, then the log. Ctrl-C stops it."
+        ],
         example: "weir demo"
     ) { (arguments) throws(Failure) in
         try arguments.finish()

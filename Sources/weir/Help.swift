@@ -3,7 +3,7 @@
 import Control
 
 enum Help {
-    static let purpose = "An L4 TCP load balancer on io_uring."
+    static let purpose = "An L4 TCP load balancer with an HTTP mode, on io_uring."
 
     static func overview() -> String {
         let width = Commands.all.map(\.name.count).max()! + 2
@@ -42,7 +42,7 @@ enum Help {
     static func manual() -> String {
         var lines = [
             ".TH WEIR 1 \"\" \"weir \(Version.text)\" \"User Commands\"", ".SH NAME",
-            "weir \\- an L4 TCP load balancer on io_uring", ".SH SYNOPSIS",
+            "weir \\- an L4 TCP load balancer with an HTTP mode, on io_uring", ".SH SYNOPSIS",
         ]
         for command in Commands.all {
             lines += [".B weir \(command.name)", escape(command.arguments), ".br"]

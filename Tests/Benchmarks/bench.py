@@ -19,12 +19,13 @@ import document
 import idle
 import load
 import results as tables_of
+import verification
 from network import Network
 from processes import Addresses, BenchError, Child, Cores, Guard, io_uring_forbidden, raise_descriptor_limit, say
 from profiler import profile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-OTHER_CELLS = ("idle", "start")
+OTHER_CELLS = (*idle.CELLS, "start")
 
 
 class Bench:
@@ -62,7 +63,7 @@ class Bench:
         usable = []
         for key in keys:
             candidate = candidates.ALL[key]
-            if candidate.variant == "io_uring" and io_uring_forbidden():
+            if candidate.values.get("engine") == "io_uring" and io_uring_forbidden():
                 self.warn(f"LEFT OUT {candidate.title}: this host forbids io_uring")
                 continue
             problem = self.problem_with(candidate)
@@ -79,7 +80,7 @@ class Bench:
             proxy = candidate.start(self, listen, origin)
             try:
                 proxy.wait_until_listening(listen)
-                load.verify(self, candidate.title, listen)
+                verification.verify(self, candidate, listen)
             finally:
                 proxy.stop()
         except BenchError as error:
@@ -102,7 +103,8 @@ def arguments():
     parser.add_argument("--write-docs", action="store_true", help="write docs/benchmarks.md")
     parser.add_argument("--profile", metavar="CELL", choices=list(load.CELLS),
                         help="instead of measuring, show where CPU time goes during one run of this cell")
-    parser.add_argument("--candidate", default="weir", choices=list(candidates.ALL), help="whom to profile (default: weir)")
+    parser.add_argument("--candidate", metavar="NAME", choices=list(candidates.ALL),
+                        help=f"whom to profile, of {', '.join(candidates.ALL)} (default: the cell's first)")
     options = parser.parse_args()
     options.cells = options.cells.split(",")
     for name in options.cells:
@@ -124,24 +126,25 @@ def run_load(bench, cell):
     return load.run_rounds(bench, cell, bench.contestants(cell.contestants))
 
 
-def run_idle(bench):
+def run_idle(bench, cell):
     wanted = 300 if bench.quick else 3000
     # Both ends of every session are descriptors of the proxy, and of this script.
-    sessions = min(wanted, (bench.descriptors - 500) // 2)
-    if sessions < wanted:
-        bench.warn(f"idle: {sessions} sessions instead of {wanted}: the descriptor limit is {bench.descriptors}")
-    contestants = bench.contestants(tables_of.IDLE_CONTESTANTS)
+    count = min(wanted, (bench.descriptors - 500) // 2)
+    if count < wanted:
+        bench.warn(f"{cell.key}: {count} {cell.noun}s instead of {wanted}: the descriptor limit is {bench.descriptors}")
+    contestants = bench.contestants(cell.contestants)
     rounds = []
     for number in range(min(bench.rounds, 3)):
         found = {}
         for candidate in contestants:
             try:
-                found[candidate.key] = idle.memory_run(bench, candidate, sessions)
+                found[candidate.key] = idle.memory_run(bench, cell, candidate, count)
             except (BenchError, OSError) as error:
-                bench.warn(f"DISCARDED a run of {candidate.title}, idle: {error}")
+                bench.warn(f"DISCARDED a run of {candidate.title}, {cell.key}: {error}")
         rounds.append(found)
-        say(f"  idle, round {number + 1}: " + "  ".join(f"{key} {run['figure']:.0f}" for key, run in found.items()))
-    return rounds, sessions
+        shown = "  ".join(f"{key} {run['figure']:.0f}" for key, run in found.items())
+        say(f"  {cell.key}, round {number + 1}: {shown}")
+    return {"rounds": rounds, "count": count}
 
 
 def run_start(bench):
@@ -158,12 +161,12 @@ def run_start(bench):
 
 
 def run(bench, options):
-    results = {"load": {}, "idle": [], "start": {}, "sessions": 0}
+    results = {"load": {}, "idle": {}, "start": {}}
     for key in options.cells:
         say(f"{key}:")
         bench.network.choose(None)
-        if key == "idle":
-            results["idle"], results["sessions"] = run_idle(bench)
+        if key in idle.CELLS:
+            results["idle"][key] = run_idle(bench, idle.CELLS[key])
         elif key == "start":
             results["start"] = run_start(bench)
         else:
@@ -199,12 +202,13 @@ def main():
     with contextlib.closing(bench):
         bench.origin = candidates.start_origin(bench)
         if options.profile:
+            cell = load.CELLS[options.profile]
+            candidate = candidates.ALL[options.candidate or cell.contestants[0]]
             build = os.path.join(ROOT, ".build")
             os.makedirs(build, exist_ok=True)
-            data_path = os.path.join(build, f"profile-{options.profile}-{options.candidate}.data")
-            cell = load.CELLS[options.profile]
+            data_path = os.path.join(build, f"profile-{cell.key}-{candidate.key}.data")
             bench.network.choose(cell.congestion_control)
-            profile(bench, cell, candidates.ALL[options.candidate], data_path)
+            profile(bench, cell, candidate, data_path)
         else:
             report(bench, options, run(bench, options))
     return 1 if bench.failed else 0

@@ -2,93 +2,15 @@
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import configurations
+import http_configurations
 from processes import BenchError, Child
 
-NGINX_STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
 SMALL_BODY = b"0123456789abcdef" * 8
 BULK_BYTES = 1 << 20
 DEBIAN_PACKAGES = "haproxy nginx libnginx-mod-stream wrk"
-
-WEIR = """\
-workers: 1
-engine: {engine}
-limits: {{ sessions: 6000 }}
-logs: {{ access: off, events: stderr }}
-listeners:
-  bench:
-    bind: {listen}
-    pool: origin
-    timeouts: {{ connect: 5s, idle: 1h }}
-pools:
-  origin:
-    backends: ["{origin}"]
-"""
-
-HAPROXY = """\
-global
-    nbthread 1
-    maxconn 6000
-defaults
-    mode tcp
-    timeout connect 5s
-    timeout client 1h
-    timeout server 1h
-listen bench
-    bind {listen}
-{splice}    server origin {origin}
-"""
-
-SPLICE = """\
-    option splice-request
-    option splice-response
-"""
-
-NGINX = """\
-load_module {module};
-{user}daemon off;
-worker_processes 1;
-worker_rlimit_nofile 20000;
-pid {directory}/nginx.pid;
-error_log stderr warn;
-events {{ worker_connections 12100; }}
-stream {{
-    access_log off;
-    server {{
-        listen {listen};
-        proxy_pass {origin};
-        proxy_connect_timeout 5s;
-        proxy_timeout 1h;
-    }}
-}}
-"""
-
-ORIGIN = """\
-{user}daemon off;
-worker_processes 1;
-worker_rlimit_nofile 20000;
-pid {directory}/origin.pid;
-error_log stderr warn;
-events {{ worker_connections 8192; }}
-http {{
-    access_log off;
-    sendfile on;
-    keepalive_timeout 1h;
-    keepalive_requests 1000000000;
-    client_body_temp_path {directory}/body;
-    proxy_temp_path {directory}/proxy;
-    fastcgi_temp_path {directory}/fastcgi;
-    uwsgi_temp_path {directory}/uwsgi;
-    scgi_temp_path {directory}/scgi;
-    server {{
-{listens}
-        default_type text/plain;
-        location = /small {{ return 200 "{small}"; }}
-        location = /bulk {{ root {directory}; }}
-    }}
-}}
-"""
 
 
 def text_of(address):
@@ -100,27 +22,33 @@ def user_line():
     return "user root;\n" if os.geteuid() == 0 else ""
 
 
+def access_log_path(directory):
+    return os.path.join(directory, "access.log")
+
+
 @dataclass
 class Candidate:
     key: str
     title: str
-    kind: str
-    variant: str = ""
+    program: str
+    template: str
+    # For the template.
+    values: dict = field(default_factory=dict)
+    is_http: bool = False
+    is_logging: bool = False
+    # Where the docs should not print the whole configuration.
+    summary: str = ""
 
     def configuration(self, listen, origin, directory):
-        listen, origin = text_of(listen), text_of(origin)
-        if self.kind == "weir":
-            return WEIR.format(engine=self.variant, listen=listen, origin=origin)
-        if self.kind == "haproxy":
-            return HAPROXY.format(listen=listen, origin=origin, splice=SPLICE if self.variant else "")
-        return NGINX.format(
-            module=NGINX_STREAM_MODULE, user=user_line(), directory=directory, listen=listen, origin=origin
+        return self.template.format(
+            listen=text_of(listen), origin=text_of(origin), directory=directory, user=user_line(),
+            access=access_log_path(directory) if self.is_logging else "off", **self.values
         )
 
     def command(self, weir, path):
-        if self.kind == "weir":
+        if self.program == "weir":
             return [weir, "run", "-c", path, "--drain-timeout", "1"]
-        if self.kind == "haproxy":
+        if self.program == "haproxy":
             return ["haproxy", "-db", "-f", path]
         return ["nginx", "-c", path]
 
@@ -132,16 +60,50 @@ class Candidate:
         return Child(self.key, command, bench.cores.proxy, bench.directory)
 
 
-ALL = {
-    candidate.key: candidate
-    for candidate in (
-        Candidate("weir", "Weir (io_uring)", "weir", "io_uring"),
-        Candidate("haproxy", "HAProxy", "haproxy"),
-        Candidate("haproxy-splice", "HAProxy, splice", "haproxy", "splice"),
-        Candidate("nginx", "nginx stream", "nginx"),
-        Candidate("weir-epoll", "Weir (epoll)", "weir", "epoll"),
+def tcp_candidates():
+    weir, haproxy = configurations.WEIR, configurations.HAPROXY
+    return (
+        Candidate("weir", "Weir (io_uring)", "weir", weir, {"engine": "io_uring"}),
+        Candidate("haproxy", "HAProxy", "haproxy", haproxy, {"splice": ""}),
+        Candidate("haproxy-splice", "HAProxy, splice", "haproxy", haproxy, {"splice": configurations.SPLICE}),
+        Candidate("nginx", "nginx stream", "nginx", configurations.NGINX),
+        Candidate("weir-epoll", "Weir (epoll)", "weir", weir, {"engine": "epoll"}),
     )
-}
+
+
+def http_weir(suffix, title, engine="io_uring", routing=http_configurations.EVERYTHING, **more):
+    values = {"engine": engine, "routing": routing}
+    template = http_configurations.WEIR
+    return Candidate(f"http-weir{suffix}", f"Weir http{title}", "weir", template, values, is_http=True, **more)
+
+
+def http_haproxy(suffix, title, splice):
+    values, template = {"splice": splice}, http_configurations.HAPROXY
+    return Candidate(f"http-haproxy{suffix}", f"HAProxy http{title}", "haproxy", template, values, is_http=True)
+
+
+def http_candidates():
+    return (
+        http_weir("", " (io_uring)"),
+        http_haproxy("", "", ""),
+        http_haproxy("-splice", ", splice", configurations.SPLICE),
+        Candidate("http-nginx", "nginx http", "nginx", http_configurations.NGINX, is_http=True),
+        http_weir("-epoll", " (epoll)", engine="epoll"),
+        http_weir("-log", ", access log in a file", is_logging=True),
+        http_weir("-routes-10", ", 10 routes", routing=http_configurations.routes(10)),
+        http_weir("-routes-1000", ", 1,000 routes", routing=http_configurations.routes(1000),
+                  summary="As with 10 routes, and 990 more of the same three kinds before the last one."),
+    )
+
+
+ALL = {candidate.key: candidate for candidate in (*tcp_candidates(), *http_candidates())}
+
+
+def origin_configuration(listens, directory):
+    return configurations.ORIGIN.format(
+        user=user_line(), directory=directory, listens="\n".join(f"        listen {text} backlog=4096;" for text in listens),
+        small=SMALL_BODY.decode(),
+    )
 
 
 def start_origin(bench):
@@ -149,13 +111,8 @@ def start_origin(bench):
         file.write(bench.bulk_body)
     path = os.path.join(bench.directory, "origin.conf")
     addresses = bench.addresses.origin_addresses()
-    listens = "\n".join(f"        listen {text_of(address)} backlog=4096;" for address in addresses)
     with open(path, "w") as file:
-        file.write(
-            ORIGIN.format(
-                user=user_line(), directory=bench.directory, listens=listens, small=SMALL_BODY.decode()
-            )
-        )
+        file.write(origin_configuration(map(text_of, addresses), bench.directory))
     child = Child("origin", ["nginx", "-c", path], bench.cores.load, bench.directory)
     child.wait_until_listening(addresses[-1])
     return child
@@ -163,7 +120,7 @@ def start_origin(bench):
 
 def require_programs(weir):
     missing = [name for name in ("haproxy", "nginx", "wrk") if not shutil.which(name)]
-    if not os.path.exists(NGINX_STREAM_MODULE):
+    if not os.path.exists(configurations.NGINX_STREAM_MODULE):
         missing.append("nginx's stream module")
     if missing:
         raise BenchError(f"missing: {', '.join(missing)}; try `apt-get install {DEBIAN_PACKAGES}`")

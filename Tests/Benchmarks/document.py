@@ -9,6 +9,7 @@ import candidates
 import results as tables_of
 from load import ATTEMPTS, FOREIGN_LIMIT, WAIT_LIMIT
 from network import USUAL_CONGESTION_CONTROL
+from verification import MISSING_LIMIT
 
 METHOD = f"""\
 Requests per second say little where load generator, origin and proxy share a machine. What is measured is **the
@@ -24,6 +25,12 @@ tick makes it coarse.
   within a round; the table shows the median of the rounds, with the smallest and the largest.
 - Before each run the bytes of both responses are compared through the proxy. A run in which `wrk` saw any error
   is discarded and reported.
+- In http mode connections are kept on both sides, and every proxy tells the origin the client's address in
+  X-Forwarded-For; both are checked before each run. Nobody writes an access log but Weir in `http-log`: JSON into a
+  file, the thread that writes it on the same core as the worker. A run whose file lacks more than {MISSING_LIMIT:.0%} of the
+  records is discarded, and any that are missing are noted.
+- In `http-routes` the last route takes the requests, and there is no pool for what no route takes, so that a
+  request that is not matched would fail the run.
 - A run is taken again, up to {ATTEMPTS} times, when other processes used more than {FOREIGN_LIMIT:.0%} of a core or the proxy had
   to wait for its core for more than {WAIT_LIMIT:.0%} of the run, and rounds that stayed disturbed are replaced, as long
   as that at most doubles the work. What stayed disturbed after that is marked.
@@ -37,8 +44,8 @@ tick makes it coarse.
   noisy and hide what separates proxies that splice, so no target is tied to it. It is left out where the kernel
   has no bbr.
 - Each run has loopback addresses of its own, so that connections in TIME_WAIT do not hinder the next.
-- Idle memory is the growth of the proportional set size (PSS) by the open sessions. Kernel memory of the
-  sockets is not in it; it is the same for all.
+- Idle memory is the growth of the proportional set size (PSS) by the open sessions, or in http mode by client
+  connections that are kept open. Kernel memory of the sockets is not in it; it is the same for all.
 - Start is from spawning the process to the first connect that succeeds.
 
 Timings never fail the command: whether a target holds is printed, not enforced.
@@ -87,12 +94,9 @@ def configurations():
     parts = []
     listen, origin = ("127.0.1.1", 20001), ("127.0.2.1", 20002)
     for candidate in candidates.ALL.values():
-        text = candidate.configuration(listen, origin, "/tmp/weir-bench")
-        parts.append(f"{candidate.title}:\n\n```\n{text}```")
-    text = candidates.ORIGIN.format(
-        user=candidates.user_line(), directory="/tmp/weir-bench", listens="        listen 127.0.2.1:20002 backlog=4096;",
-        small=candidates.SMALL_BODY.decode(),
-    )
+        text = f"```\n{candidate.configuration(listen, origin, '/tmp/weir-bench')}```"
+        parts.append(f"{candidate.title}:\n\n{candidate.summary or text}")
+    text = candidates.origin_configuration([candidates.text_of(origin)], "/tmp/weir-bench")
     parts.append(f"The origin:\n\n```\n{text}```")
     return "\n\n".join(parts)
 
@@ -107,7 +111,7 @@ def render(bench, results):
 
 <!-- Written by `Tests/Benchmarks/bench.py --write-docs`; run it again instead of editing. -->
 
-Weir beside Debian's HAProxy and nginx (stream), in turns in one run. Lower is better everywhere.
+Weir beside Debian's HAProxy and nginx, in tcp and in http mode, in turns in one run. Lower is better everywhere.
 
 {tables_of.target_table(results).removeprefix('**targets**').strip()}
 

@@ -2,13 +2,14 @@
 
 import os
 import re
-import socket
 import subprocess
 import time
 from dataclasses import dataclass
 
 import candidates
+from http_configurations import HOST
 from processes import BenchError, busy_seconds, own_seconds, say, wait_for_time_wait
+from verification import WrongBytes, check_access_log, forget_access_log, verify
 
 MEBIBYTE = 1 << 20
 
@@ -36,6 +37,7 @@ class Cell:
     unit: str
     path: str
     connections: int
+    # The first one is compared with each of the others.
     contestants: tuple
     header: str = ""
     # Another than the usual one: the cell is left out where it cannot be had.
@@ -58,42 +60,16 @@ CELLS = {
              "/bulk", 16, BULK_CONTESTANTS, congestion_control="bbr"),
         Cell("fresh", "fresh: a new connection for each 128-byte response, 64 at a time", "connection", "/small", 64,
              ("weir", "haproxy", "nginx", "weir-epoll"), header="Connection: close"),
+        Cell("http-small", "http, small: 128-byte responses, 64 kept connections", "request", "/small", 64,
+             ("http-weir", "http-haproxy", "http-nginx", "http-weir-epoll")),
+        Cell("http-log", "http, access log: as http-small, with and without a record of each request", "request",
+             "/small", 64, ("http-weir-log", "http-weir")),
+        Cell("http-bulk", "http, bulk: 1 MiB responses, 16 kept connections", "MiB", "/bulk", 16,
+             ("http-weir", "http-haproxy-splice", "http-nginx", "http-weir-epoll")),
+        Cell("http-routes", "http, routes: as http-small, each request taken by the last of 1,000 routes and of 10",
+             "request", "/small", 64, ("http-weir-routes-1000", "http-weir-routes-10")),
     )
 }
-
-
-class WrongBytes(BenchError):
-    """The one result that fails the command."""
-
-
-def fetch(address, path):
-    """The body of one HTTP response, the connection closed after it by the origin."""
-    with socket.create_connection(address, timeout=5) as connection:
-        request = f"GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n"
-        connection.sendall(request.encode())
-        pieces = []
-        while piece := connection.recv(1 << 18):
-            pieces.append(piece)
-    head, _, body = b"".join(pieces).partition(b"\r\n\r\n")
-    if not head.startswith(b"HTTP/1.1 200 "):
-        raise BenchError(f"{path} through {address}: unexpected response {head[:100]!r}")
-    return body
-
-
-def verify(bench, name, address):
-    """Bytes through the proxy must be those of the origin, or its figures mean nothing."""
-    for path, expected in (("/small", candidates.SMALL_BODY), ("/bulk", bench.bulk_body)):
-        for _ in range(3):
-            try:
-                body = fetch(address, path)
-            except OSError as error:
-                raise BenchError(f"{name}: {path}: {error}") from error
-            if body != expected:
-                differs = next((i for i, (a, b) in enumerate(zip(body, expected)) if a != b), "none")
-                raise WrongBytes(
-                    f"{name} relays WRONG BYTES for {path}: {len(body)} of {len(expected)} bytes,"
-                    f" first difference at {differs}"
-                )
 
 
 def drive(bench, cell, address, seconds):
@@ -102,7 +78,7 @@ def drive(bench, cell, address, seconds):
     with open(script, "w") as file:
         file.write(WRK_REPORT)
     command = ["wrk", "-t1", f"-c{cell.connections}", f"-d{seconds}s"]
-    command += ["--timeout", "5s", "-s", script] + (["-H", cell.header] if cell.header else [])
+    command += ["--timeout", "5s", "-s", script, "-H", f"Host: {HOST}"] + (["-H", cell.header] if cell.header else [])
     command.append(f"http://{candidates.text_of(address)}{cell.path}")
     try:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30)
@@ -124,10 +100,11 @@ def measure(bench, cell, candidate, seconds):
     if cell.header:
         wait_for_time_wait()
     listen, origin = bench.addresses.next()
+    forget_access_log(bench)
     proxy = candidate.start(bench, listen, origin)
     try:
         proxy.wait_until_listening(listen)
-        verify(bench, candidate.title, listen)
+        verify(bench, candidate, listen)
         began, busy, own = time.monotonic(), busy_seconds(bench.cores), own_seconds()
         proxy_before, origin_before = proxy.usage(), bench.origin.usage()
         report = drive(bench, cell, listen, seconds)
@@ -140,8 +117,10 @@ def measure(bench, cell, candidate, seconds):
         raise BenchError(f"{candidate.title}: a process ended or began during the run:\n{proxy.log()[-2000:]}")
     if status is None:
         bench.warn(f"{candidate.title}, {cell.key}: did not end within 3 s of SIGTERM")
-    elif status != 0 and candidate.kind == "weir":
+    elif status != 0 and candidate.program == "weir":
         bench.warn(f"{candidate.title}, {cell.key}: exit status {status}: {proxy.log()[-500:]}")
+    if candidate.is_logging:
+        check_access_log(bench, candidate, report["requests"])
     used, origin_used = proxy_after - proxy_before, origin_after - origin_before
     foreign = busy - own - (used.nanoseconds + origin_used.nanoseconds) / 1e9
     return figures(bench, cell, candidate, report, used, elapsed, foreign)

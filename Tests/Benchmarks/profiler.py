@@ -6,8 +6,9 @@ import shutil
 import subprocess
 import threading
 
-from load import drive, verify
+from load import drive
 from processes import BenchError
+from verification import verify
 
 TOP = 30
 
@@ -20,7 +21,7 @@ def profile(bench, cell, candidate, data_path):
     proxy = candidate.start(bench, listen, origin)
     try:
         proxy.wait_until_listening(listen)
-        verify(bench, candidate.title, listen)
+        verify(bench, candidate, listen)
         report = record_while(bench, cell, proxy, listen, data_path)
     finally:
         proxy.stop()

@@ -4,20 +4,20 @@ import statistics
 from dataclasses import dataclass
 
 import candidates
+import idle
 from load import CELLS
 
-IDLE_LIMIT_BYTES = 1024
 START_LIMIT_MILLISECONDS = 50
-IDLE_CONTESTANTS = ("weir", "haproxy", "nginx", "weir-epoll")
 
 
 @dataclass
 class Target:
-    """Weir's figure over that of the better of `peers` is at most `limit`."""
+    """The figure of the cell's first contestant over that of the better of `peers` is at most `limit`; the ratio is
+    only shown where that is None."""
 
     cell: str
     peers: tuple
-    limit: float
+    limit: float | None
     against: str
 
 
@@ -26,6 +26,11 @@ TARGETS = (
     Target("bulk", ("haproxy-splice",), 1.0, "HAProxy with splice"),
     Target("bulk", ("haproxy",), 0.35, "HAProxy without splice"),
     Target("fresh", ("haproxy",), 1.0, "HAProxy"),
+    Target("http-small", ("http-haproxy", "http-nginx"), 0.75, "the better of HAProxy and nginx"),
+    Target("http-log", ("http-weir",), 1.08, "Weir without an access log"),
+    Target("http-bulk", ("http-haproxy-splice",), 0.95, "HAProxy with splice"),
+    Target("http-bulk", ("http-nginx",), 0.20, "nginx"),
+    Target("http-routes", ("http-weir-routes-10",), None, "10 routes"),
 )
 
 
@@ -69,11 +74,12 @@ def load_table(key, rounds):
     cell = CELLS[key]
     used = usable(rounds)
     rows = []
+    first = cell.contestants[0]
     for name in cell.contestants:
         if median_of(used, name) is None:
             continue
         smallest, largest = spread_of(used, name)
-        pair = ratio(used, "weir", name) if name != "weir" else None
+        pair = ratio(used, first, name) if name != first else None
         rows.append([
             candidates.ALL[name].title,
             f"{median_of(used, name):.2f}",
@@ -85,7 +91,7 @@ def load_table(key, rounds):
             f"{pair[0]:.2f} ({pair[1]:.2f} to {pair[2]:.2f})" if pair else "",
         ])
     head = ["", f"us/{cell.unit}", "smallest to largest", "user", "system", f"{cell.unit}s/s", "of its core",
-            "Weir / this"]
+            "the first / this"]
     return f"**{cell.title}** ({rounds_text(rounds)})\n\n{table(head, rows)}"
 
 
@@ -105,14 +111,16 @@ def rounds_text(rounds):
     return text
 
 
-def idle_table(rounds, sessions):
+def idle_table(key, rounds, count):
+    cell = idle.CELLS[key]
     rows = [
         [candidates.ALL[name].title, f"{median_of(rounds, name):,.0f}", f"{median_of(rounds, name, 'silent'):,.0f}",
          f"{median_of(rounds, name, 'ground_kib'):,.0f}"]
-        for name in IDLE_CONTESTANTS if median_of(rounds, name) is not None
+        for name in cell.contestants if median_of(rounds, name) is not None
     ]
-    head = ["", "bytes/session, after a message each way", "bytes/session, silent since opened", "KiB without sessions"]
-    return f"**idle memory: {sessions:,} open sessions** ({counted(len(rounds), 'round')})\n\n{table(head, rows)}"
+    head = ["", f"bytes/{cell.noun}, after {cell.use}", f"bytes/{cell.noun}, silent since opened",
+            f"KiB without {cell.noun}s"]
+    return f"**{cell.title}: {count:,} open {cell.noun}s** ({counted(len(rounds), 'round')})\n\n{table(head, rows)}"
 
 
 def start_table(starts):
@@ -124,42 +132,54 @@ def start_table(starts):
     return f"**start to listening** ({count} starts)\n\n{table(['', 'ms', 'smallest to largest'], rows)}"
 
 
+def load_target_row(target, rounds):
+    """None where this run has no figures for it."""
+    peer = better_of(rounds, target.peers)
+    found = ratio(rounds, CELLS[target.cell].contestants[0], peer) if peer else None
+    if not found:
+        return None
+    measured = f"{found[0]:.2f} ({found[1]:.2f} to {found[2]:.2f})"
+    if len(target.peers) > 1:
+        measured += f", {candidates.ALL[peer].title}"
+    what = f"{target.cell}: CPU time over that of {target.against}"
+    if target.limit is None:
+        return what, "shown only", measured, None
+    return what, f"at most {target.limit:.2f}", measured, found[0] <= target.limit
+
+
+def idle_target_row(key, rounds, count):
+    cell = idle.CELLS[key]
+    ours = median_of(rounds, cell.contestants[0])
+    if ours is None:
+        return None
+    what = f"{key}: memory of an idle {cell.noun}, {count:,} open"
+    return what, f"at most {cell.limit_bytes} B", f"{ours:,.0f} B", ours <= cell.limit_bytes
+
+
 def target_rows(results):
     """(what, target, measured, holds) for each target that this run has figures for."""
-    rows = []
-    for target in TARGETS:
-        rounds = usable(results["load"].get(target.cell, []))
-        peer = better_of(rounds, target.peers)
-        found = ratio(rounds, "weir", peer) if peer else None
-        if found:
-            measured = f"{found[0]:.2f} ({found[1]:.2f} to {found[2]:.2f})"
-            if len(target.peers) > 1:
-                measured += f", {candidates.ALL[peer].title}"
-            rows.append((f"{target.cell}: CPU time over that of {target.against}", f"at most {target.limit:.2f}",
-                         measured, found[0] <= target.limit))
-    idle = median_of(results["idle"], "weir")
-    if idle is not None:
-        rows.append((f"memory of an idle session, {results['sessions']:,} open", f"at most {IDLE_LIMIT_BYTES} B", f"{idle:,.0f} B",
-                     idle <= IDLE_LIMIT_BYTES))
+    rows = [load_target_row(target, usable(results["load"].get(target.cell, []))) for target in TARGETS]
+    rows += [idle_target_row(key, **found) for key, found in results["idle"].items()]
     if results["start"].get("weir"):
         middle = statistics.median(results["start"]["weir"])
         rows.append(("start to listening", f"under {START_LIMIT_MILLISECONDS} ms", f"{middle:.1f} ms",
                      middle < START_LIMIT_MILLISECONDS))
-    return rows
+    return [each for each in rows if each]
 
 
 def target_table(results):
-    if not target_rows(results):
+    found = target_rows(results)
+    if not found:
         return "**targets**\n\nNone was measured in this run."
-    rows = [[what, limit, measured, "yes" if holds else "**NO**"] for what, limit, measured, holds in target_rows(results)]
+    words = {True: "yes", False: "**NO**", None: ""}
+    rows = [[what, limit, measured, words[holds]] for what, limit, measured, holds in found]
     return "**targets**\n\n" + table(["Weir on io_uring", "target", "measured", "holds"], rows)
 
 
 def tables(results):
     """All tables that this run has figures for."""
     parts = [load_table(key, rounds) for key, rounds in results["load"].items() if any(rounds)]
-    if results["idle"]:
-        parts.append(idle_table(results["idle"], results["sessions"]))
+    parts += [idle_table(key, **found) for key, found in results["idle"].items()]
     if results["start"]:
         parts.append(start_table(results["start"]))
     return parts

@@ -36,7 +36,7 @@ private let updates = ProcessInfo.processInfo.environment["WEIR_UPDATE_FILES"] !
     #expect(keys == wanted)
 }
 
-@Test(arguments: ["tcp", "redis", "postgres"])
+@Test(arguments: ["tcp", "http", "redis", "postgres"])
 func exampleIsGood(name: String) throws {
     let text = try projectFile("configs/\(name).yaml")
     #expect(text.hasPrefix("# yaml-language-server: $schema=weir.schema.json\n"))
@@ -52,9 +52,10 @@ private func blocks(_ language: String, in page: String) -> [String] {
     }
 }
 
-@Test func everyExampleOfTheDocsIsGood() throws {
-    let examples = blocks("yaml", in: try projectFile("docs/configuration.md"))
-    #expect(examples.count >= 5)
+@Test(arguments: [("docs/configuration.md", 5), ("docs/http.md", 1), ("README.md", 2)])
+func everyExampleOfTheDocsIsGood(page: String, count: Int) throws {
+    let examples = blocks("yaml", in: try projectFile(page))
+    #expect(examples.count >= count)
     for example in examples { #expect(errors(in: example) == "", "\(example)") }
 }
 

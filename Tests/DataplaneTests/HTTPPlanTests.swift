@@ -107,7 +107,7 @@ func trustedPeers(peer: ClientAddress, isTrusted: Bool) throws {
     #expect(pool.pointee.balance.policy == .ketama)
     #expect(
         (0..<2).map { String(decoding: pool.pointee.backends[$0].name, as: UTF8.self) } == ["one", "spare"])
-    let names = [HashKeyFound.key, .fallback, .clientAddress].map {
+    let names = [HashKeyOrigin.key, .fallback, .clientAddress].map {
         String(decoding: pool.pointee.keyNames.name($0), as: UTF8.self)
     }
     #expect(names == ["header:x-user", "path", "client_ip"])

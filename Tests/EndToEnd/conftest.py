@@ -3,6 +3,7 @@ gives back. A host that forbids io_uring skips that half, and says so in one lin
 
 import json
 import resource
+import select
 import shutil
 import socket
 import tempfile
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from addresses import free_port, listen, text_of
+from addresses import free_port, listen, open_socket, text_of
+from http_peers import Script
 from servers import Server
 from weir_process import BINARY, Weir, run_weir
 
@@ -110,8 +112,32 @@ def start_weir(engine, tmp_path):
             weir.kill()
 
 
+@pytest.fixture
+def start_http(start_weir):
+    """As `start_weir`, with the listener in http mode."""
+
+    def start(*backends, listener=None, **options):
+        return start_weir(*backends, listener={"mode": "http", **(listener or {})}, **options)
+
+    return start
+
+
+@pytest.fixture
+def new_script(new_server):
+    """A backend that answers as a function says: its `Script`, which has the server as `server`."""
+
+    def new(answer=None, address=None):
+        script = Script(answer)
+        script.server = new_server(script, address)
+        return script
+
+    return new
+
+
 def address_of(backend):
     """What a pool's list of backends says: a socket or a server by its address, all else as it is."""
+    if isinstance(backend, Script):
+        backend = backend.server
     if isinstance(backend, Server):
         backend = backend.listener
     if isinstance(backend, socket.socket):
@@ -159,6 +185,27 @@ def refusing(request):
         return text_of(sock.getsockname())
 
     return new
+
+
+@pytest.fixture
+def unanswering():
+    """Addresses that neither accept nor refuse: their queue of connections is full."""
+    kept = []
+
+    def new():
+        listener = listen(("127.0.0.1", free_port()), backlog=0)
+        kept.append(listener)
+        while True:
+            filler = open_socket(listener.getsockname())
+            kept.append(filler)
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+            if not select.select([], [filler], [], 0.2)[1]:
+                return text_of(listener.getsockname())
+
+    yield new
+    for sock in kept:
+        sock.close()
 
 
 @pytest.fixture

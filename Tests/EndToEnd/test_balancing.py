@@ -7,6 +7,7 @@ import pytest
 from addresses import text_of
 from servers import greet_with
 from streams import receive_exactly, receive_to_end
+from weir_process import run_weir
 
 NAMES = ["a", "b", "c"]
 
@@ -272,3 +273,12 @@ def test_requests_are_balanced_by_every_policy(web, balance):
     weir.stop()
     assert Counter(record["backend"] for record in weir.sessions()) == answered
     assert {record["pick"]["policy"] for record in weir.sessions()} == {balance}
+
+
+def test_explain_names_the_backend_that_serves(web):
+    weir, ask = web({"balance": "consistent_hash", "hash": {"key": "header:x-user"}})
+    for number in range(8):
+        header = f"X-User: user{number}"
+        told = run_weir("explain", "-c", str(weir.configuration_path), "GET", "http://x/", "-H", header).stdout
+        choice = [line.split()[1] for line in told.splitlines() if line.startswith("choice")]
+        assert choice == [ask(headers=header + "\r\n")]

@@ -4,31 +4,9 @@ import select
 import socket
 import time
 
-import pytest
 
-from addresses import listen, free_port, open_socket, text_of
+from addresses import text_of
 from streams import Sender, ending_of, exchange, finish
-
-
-@pytest.fixture
-def unanswering():
-    """Addresses that neither accept nor refuse: their queue of connections is full."""
-    kept = []
-
-    def new():
-        listener = listen(("127.0.0.1", free_port()), backlog=0)
-        kept.append(listener)
-        while True:
-            filler = open_socket(listener.getsockname())
-            kept.append(filler)
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-            if not select.select([], [filler], [], 0.2)[1]:
-                return text_of(listener.getsockname())
-
-    yield new
-    for sock in kept:
-        sock.close()
 
 
 def test_a_refused_connection_goes_to_the_next_backend(start_weir, backend, refusing):

@@ -1,6 +1,8 @@
 """Weir starts with all that it was asked for, or not at all, and says what is wrong and what to do."""
 
 import os
+import re
+import resource
 import socket
 import subprocess
 import time
@@ -187,10 +189,11 @@ def test_an_unknown_option_or_command_is_refused_with_a_guess(tmp_path):
 
 
 def test_help_and_version_fit_a_screen():
-    for words in (["--help"], ["run", "--help"], ["check", "--help"], ["demo", "--help"]):
-        done = run_weir(*words)
+    for words in ([], ["run"], ["check"], ["explain"], ["tail"], ["demo"], ["schema"]):
+        done = run_weir(*words, "--help")
         assert done.returncode == 0 and done.stderr == ""
         assert "Example" in done.stdout and len(done.stdout.splitlines()) <= 24
+        assert max(map(len, done.stdout.splitlines())) <= 100
     done = run_weir("--version")
     assert done.returncode == 0 and done.stdout.startswith("weir ")
 
@@ -243,3 +246,50 @@ def test_from_start_to_listening(start_weir, refusing, measured):
     taken.sort()
     measured(f"start to listening {taken[len(taken) // 2] * 1000:.1f} ms (median of {len(taken)})")
     assert taken[0] < 1
+
+
+HTTP = """
+workers: 2
+limits: {{ sessions: 100000 }}
+listeners:
+  web:
+    bind: "127.0.0.1:1"
+    mode: http
+    timeouts: {{ request_head: 7s, response_head: 8s, tunnel: 9m }}
+    routes:
+      - {{ match: {{ path: /a/*, method: GET }}, pool: kept }}
+      - {{ match: {{ host: b.example, headers: {{ x-c: any }} }}, respond: {{ status: 204 }} }}
+  cache: {{ bind: "127.0.0.1:2", pool: unkept }}
+pools:
+  kept: {{ backends: ["127.0.0.1:9"], keep_alive: {{ idle: {idle} }} }}
+  unkept: {{ backends: ["127.0.0.1:9"], keep_alive: {{ idle: 1000 }} }}
+"""
+
+
+def check_within(descriptors, path):
+    limit = (descriptors, descriptors)
+    return run_weir("check", path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit)).stdout
+
+
+def test_check_prints_routes_and_timeouts_of_http_listeners(write):
+    done = run_weir("check", write(HTTP.format(idle=64)))
+    assert done.returncode == 0, done.stderr
+    for line in (
+        "# listener web: 2 routes\n", "#   1. path /a/*, method GET -> pool kept\n",
+        "#   2. host b.example, header x-c: any -> respond with status 204\n", "#   else -> 404\n",
+        "408 after 7s without a whole head", "504 after 8s without a response", "tunnels after 9m",
+        "more while it has a request",
+    ):
+        assert line in done.stdout, done.stdout
+
+
+def test_idle_connections_to_backends_leave_fewer_sessions(write):
+    """Of http listeners' pools, for each worker: not of a pool that only a tcp listener uses."""
+    sessions = {}
+    for idle in (0, 200):
+        text = check_within(2000, write(HTTP.format(idle=idle)))
+        sessions[idle] = int(re.search(r"sessions: (\d+) at most", text)[1])
+        assert (f"{2 * idle} for idle connections" in text) == (idle > 0), text
+        parts = re.search(r"# descriptors: (\d+) allowed; (.*)", text)
+        assert sum(map(int, re.findall(r"(\d+) for", parts[2]))) <= int(parts[1]) == 2000
+    assert 0.8 * 200 < sessions[0] - sessions[200] <= 200

@@ -192,11 +192,28 @@ class Weir:
             assert Path(self.access_path).read_bytes()[-1:] in (b"", b"\n")
             if self.configuration["logs"].get("format") != "text" and self.owns_access_log:
                 dropped = stopped["log_records_dropped"]
+                if self.serves_http:
+                    # A record for each request, and none for a session without.
+                    self.check_requests(sessions)
+                    return stopped
                 assert stopped["sessions"] - len(sessions) in range(0, dropped + 1)
                 if dropped == 0:
                     assert stopped["bytes_in"] == sum(s["bytes_in"] for s in sessions)
                     assert stopped["bytes_out"] == sum(s["bytes_out"] for s in sessions)
         return stopped
+
+    @property
+    def serves_http(self):
+        return any(l.get("mode") == "http" for l in self.configuration["listeners"].values())
+
+    def check_requests(self, records):
+        """Nothing that a request's record says contradicts the rest of it."""
+        assert len({record["id"] for record in records}) == len(records)
+        for record in records:
+            assert record["mode"] == "http" and record["total_us"] >= record.get("first_byte_us", 0)
+            if record["reason"] == "ok":
+                assert "cause" not in record or record["attempts"] > 1, record
+                assert 100 <= record["status"] < 600, record
 
     #: False once the log was rotated away: then the test counts.
     owns_access_log = True

@@ -28,3 +28,7 @@ def test_every_bug_that_was_found_stays_fixed():
 
 def test_fresh_worlds_end_well():
     simulate("--fresh", f"{FRESH_SEEDS}:{commit()}")
+
+
+def test_fresh_worlds_of_http_mode_end_well():
+    simulate("--http", "--fresh", f"{FRESH_SEEDS}:{commit()}")

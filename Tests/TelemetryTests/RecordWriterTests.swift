@@ -102,6 +102,7 @@ func withBytes(_ bytes: [UInt8], _ body: (UnsafeRawBufferPointer) -> Void) {
     @Test func textQuotesOnlyWhatNeedsIt() {
         let line = record(.text) { writer in
             writer.word("event", "started")
+            writer.word("advice", "do this")
             withBytes(Array("plain".utf8)) { writer.text("a", $0) }
             withBytes(Array("two words".utf8)) { writer.text("b", $0) }
             withBytes([]) { writer.text("c", $0) }
@@ -110,7 +111,8 @@ func withBytes(_ bytes: [UInt8], _ body: (UnsafeRawBufferPointer) -> Void) {
             writer.endObject()
             writer.number("n", 1)
         }
-        #expect(line == "event=started a=plain b=\"two words\" c=\"\" pick.candidates=3 n=1\n")
+        #expect(
+            line == "event=started advice=\"do this\" a=plain b=\"two words\" c=\"\" pick.candidates=3 n=1\n")
     }
 
     @Test func objectsNest() {

@@ -1,0 +1,243 @@
+// How an explanation is printed: for a terminal, and as JSON.
+
+import Configuration
+import Dataplane
+import Routing
+
+extension Explanation {
+    /// For a terminal: a word at the left, what it means at the right.
+    public func text(_ configuration: Configuration) -> String {
+        var page = Page()
+        page.add("request", ["\(request.method) \(request.url) from \(request.client)"])
+        page.add("listener", [listener.name])
+        if case .refused(let status, let cause) = decision.outcome {
+            page.add("refused", ["\(status), cause \(cause); the connection is closed"])
+            page.add("", ["docs/http.md has the rules. No route was looked for."])
+            return page.text
+        }
+        page.add("route", [routeText])
+        page.add("action", actionLines(configuration.pools))
+        if let choice {
+            page.add("sends", ["\(request.method) \(decision.backendTarget)"])
+            page.add("headers", requestHeaderLines)
+            page.add("", (route?.responseHeaders.summaries ?? []).map { "to the client: \($0)" })
+            page.add(
+                "pool", ["\(choice.pool.name): \(choice.pool.balance.rawValue)"] + backendLines(choice))
+            page.add("choice", choiceLines(choice))
+        } else {
+            page.add("headers", (route?.responseHeaders.summaries ?? []).map { "to the client: \($0)" })
+        }
+        return page.text
+    }
+
+    private var routeText: String {
+        guard let index = decision.route, let route else {
+            return listener.routes.isEmpty
+                ? "none: the listener has none" : "none of \(listener.routes.count) matches"
+        }
+        let place = route.position.line > 0 ? " (line \(route.position.line))" : ""
+        return "\(index + 1) of \(listener.routes.count)\(place): \(route.match.summary)"
+    }
+
+    private func actionLines(_ pools: [Pool]) -> [String] {
+        guard let route else {
+            if let pool = listener.pool { return ["pool \(pool), the listener's own"] }
+            return ["404, because the listener has no pool for what no route takes"]
+        }
+        switch decision.outcome {
+        case .redirect(let location):
+            guard case .redirect(let redirect) = route.action else { return [] }
+            return ["redirect, status \(redirect.status)", "Location: \(location)"]
+        case .respond:
+            guard case .respond(let response) = route.action else { return [] }
+            return [
+                "respond, status \(response.status)",
+                response.body.isEmpty
+                    ? "no body" : "\(response.body.utf8.count) bytes of \(response.contentType)",
+            ]
+        case .pool(let index):
+            guard let reason = splitReason(pools) else { return [route.action.summary] }
+            return [route.action.summary, "\(reason) -> \(pools[index].name)"]
+        case .refused, .notFound: return []
+        }
+    }
+
+    private var requestHeaderLines: [String] {
+        var lines: [String] = []
+        if !decision.fieldsLeftOut.isEmpty {
+            lines.append("left out: \(decision.fieldsLeftOut.joined(separator: ", "))")
+        }
+        lines += (route?.requestHeaders.summaries ?? []).map { "to the backend: \($0)" }
+        if listener.forwarded.xForwarded != .off {
+            lines.append(
+                "X-Forwarded-For, -Proto, -Host, -Port: \(forwardingText(listener.forwarded.xForwarded))")
+        }
+        if listener.forwarded.forwarded != .off {
+            lines.append("Forwarded: \(forwardingText(listener.forwarded.forwarded))")
+        }
+        if let via = listener.forwarded.via { lines.append("Via: \(via) added") }
+        if let name = listener.forwarded.requestID { lines.append("\(name): made where it is missing") }
+        return lines
+    }
+
+    private func forwardingText(_ mode: ForwardingHeader) -> String {
+        if mode == .replace { return "replaced" }
+        return decision.trustsClient
+            ? "added to, because the client is in forwarded.trusted"
+            : "replaced, because the client is not in forwarded.trusted"
+    }
+
+    private func backendLines(_ choice: Choice) -> [String] {
+        var rows = choice.order.enumerated().map { position, index in
+            let backend = choice.pool.backends[index]
+            let most = backend.maxSessions.map { ", unless it has \($0) sessions" } ?? ""
+            return [
+                "\(position + 1).", backend.name, backend.address.description, "weight \(backend.weight)",
+                backend.isBackup ? "backup\(most)" : "\(choice.shareText(of: backend)) of requests\(most)",
+            ]
+        }
+        for backend in choice.pool.backends {
+            guard let why = exclusion(of: backend) else { continue }
+            rows.append(["-", backend.name, backend.address.description, why, "excluded"])
+        }
+        // A backend without a name of its own is called by its address.
+        let isNamed = choice.pool.backends.contains { $0.name != $0.address.description }
+        if !isNamed { for index in rows.indices { rows[index].remove(at: 2) } }
+        return Page.aligned(rows)
+    }
+
+    private func choiceLines(_ choice: Choice) -> [String] {
+        guard let first = choice.order.first else { return ["none: every backend is excluded"] }
+        let backend = choice.pool.backends[first]
+        if let origin = decision.keyOrigin {
+            let key = keyText(choice.pool, origin)
+            return [backend.name, "The key is \(key): the same key always goes there."]
+        }
+        let order =
+            choice.order.count > 1
+            ? [
+                "The order is that of a policy that has just begun: a running Weir is somewhere in its rotation."
+            ]
+            : []
+        return [backend.name] + order
+    }
+
+    private func keyText(_ pool: Pool, _ origin: HashKeyOrigin) -> String {
+        guard pool.balance == .consistentHash, let hash = pool.hash else { return "client_ip" }
+        switch origin {
+        case .key: return hash.key.description
+        case .fallback: return "\(hash.fallback), because \(hash.key) is missing"
+        case .clientAddress: return "client_ip, because \(hash.key) is missing"
+        }
+    }
+}
+
+/// Lines with a word in front.
+private struct Page {
+    private(set) var text = ""
+
+    mutating func add(_ word: String, _ lines: [String]) {
+        for (index, line) in lines.enumerated() {
+            let label = index == 0 ? word : ""
+            text += label + String(repeating: " ", count: 10 - label.utf8.count) + line + "\n"
+        }
+    }
+
+    /// Rows with columns of equal width.
+    static func aligned(_ rows: [[String]]) -> [String] {
+        guard let columns = rows.first?.count else { return [] }
+        let widths = (0..<columns).map { column in rows.map { $0[column].count }.max() ?? 0 }
+        return rows.map { row in
+            let cells = row.enumerated().map { column, cell in
+                column + 1 == columns
+                    ? cell : cell + String(repeating: " ", count: widths[column] - cell.count)
+            }
+            return cells.joined(separator: "  ")
+        }
+    }
+}
+
+// MARK: - JSON
+
+extension Explanation {
+    /// The same for programs. Keys that do not apply are left out.
+    public func json(_ configuration: Configuration) -> String {
+        var members: [JSON.Member] = [
+            .init("method", .string(request.method)), .init("url", .string(request.url)),
+            .init("client", .string(request.client)), .init("listener", .string(listener.name)),
+        ]
+        if let index = decision.route, let route {
+            members.append(.init("route", .integer(index + 1)))
+            members.append(.init("line", .integer(route.position.line)))
+            members.append(.init("match", .string(route.match.summary)))
+        }
+        members += outcomeMembers(configuration.pools)
+        if let choice { members += choiceMembers(choice) }
+        return JSON.object(members).text() + "\n"
+    }
+
+    private func outcomeMembers(_ pools: [Pool]) -> [JSON.Member] {
+        switch decision.outcome {
+        case .refused(let status, let cause):
+            return [
+                .init("action", .string("refuse")), .init("status", .integer(status)),
+                .init("cause", .string(cause)),
+            ]
+        case .notFound: return [.init("action", .string("not_found")), .init("status", .integer(404))]
+        case .redirect(let location):
+            guard case .redirect(let redirect)? = route?.action else { return [] }
+            return [
+                .init("action", .string("redirect")), .init("status", .integer(redirect.status)),
+                .init("location", .string(location)),
+            ]
+        case .respond:
+            guard case .respond(let response)? = route?.action else { return [] }
+            return [
+                .init("action", .string("respond")), .init("status", .integer(response.status)),
+                .init("body", .string(response.body)), .init("content_type", .string(response.contentType)),
+            ]
+        case .pool(let index):
+            let pool: [JSON.Member] = [.init("pool", .string(pools[index].name))]
+            guard let reason = splitReason(pools), case .split(let shares)? = route?.action else {
+                return [.init("action", .string("pool"))] + pool
+            }
+            let parts = shares.map { JSON.Member($0.pool, .string(Quantities.shareText($0.share))) }
+            return [
+                .init("action", .string("split")), .init("split", .object(parts)),
+                .init("split_by", .string(reason)),
+            ] + pool
+        }
+    }
+
+    private func choiceMembers(_ choice: Choice) -> [JSON.Member] {
+        let candidates = choice.order.map { index in
+            let backend = choice.pool.backends[index]
+            var members: [JSON.Member] = [
+                .init("backend", .string(backend.name)),
+                .init("address", .string(backend.address.description)),
+                .init("weight", .integer(backend.weight)),
+                .init("share", .string(choice.shareText(of: backend))),
+            ]
+            if let most = backend.maxSessions { members.append(.init("max_sessions", .integer(most))) }
+            return JSON.object(members)
+        }
+        let excluded = choice.pool.backends.compactMap { backend in
+            exclusion(of: backend).map { why in
+                JSON.object([.init("backend", .string(backend.name)), .init("why", .string(why))])
+            }
+        }
+        var members: [JSON.Member] = [
+            .init("target", .string(decision.backendTarget)),
+            .init("fields_left_out", .array(decision.fieldsLeftOut.map(JSON.string))),
+            .init("request_headers", .array((route?.requestHeaders.summaries ?? []).map(JSON.string))),
+            .init("response_headers", .array((route?.responseHeaders.summaries ?? []).map(JSON.string))),
+            .init("client_is_trusted", .boolean(decision.trustsClient)),
+            .init("policy", .string(choice.pool.balance.rawValue)),
+            .init("candidates", .array(candidates)), .init("excluded", .array(excluded)),
+        ]
+        if let first = choice.order.first {
+            members.append(.init("choice", .string(choice.pool.backends[first].name)))
+        }
+        return members
+    }
+}

@@ -1,0 +1,75 @@
+// What must hold of a session in http mode between two turns, as Invariants.swift sweeps: nobody is forgotten, and
+// what belongs to a request is gone with it.
+
+import Base
+import Ring
+
+extension Worker {
+    /// Each exchange is one session's, and serves a request.
+    func checkExchanges() {
+        var serving = 0
+        for slot in 0..<UInt32(sessions.highWater) where sessions.isLive(slot) {
+            let session = sessions[slot]
+            if session.pointee.exchange != Exchange.none { serving += 1 }
+            guard session.pointee.isHTTP, session.pointee.state != .closing else { continue }
+            checkHTTP(session, .toBackend)
+            checkHTTP(session, .toClient)
+        }
+        expect(serving == exchanges.count, "every exchange is one session's")
+    }
+
+    /// A direction waits for a completion, a buffer or a time, unless it is the other one's turn.
+    private func checkHTTP(_ session: UnsafeMutablePointer<Session>, _ direction: Direction) {
+        let relay = session.relay(direction)
+        let receives =
+            session.isInKernel(.receive(direction)) || session.isInKernel(.cancelReceive(direction))
+            || relay.pointee.isStarved
+        let sends = session.isInKernel(.send(direction))
+        let isAttached = session.pointee.connection != BackendConnection.none
+        expect(!sends || !relay.pointee.queue.isEmpty, "a send sends the head of the queue")
+        switch session.pointee.state {
+        case .awaiting:
+            expect(relay.pointee.queue.isEmpty, "who waits for a request has nothing to send")
+            expect(relay.pointee.pipe == PipePool.none, "who waits for a request has no pipe")
+            expect(direction == .toClient || receives, "who waits for a request receives")
+        case .lingering:
+            expect(relay.pointee.queue.isEmpty, "who lingers has said all")
+            expect(direction == .toClient || receives, "who lingers receives")
+        case .connecting:
+            expect(!sends || direction == .toClient, "nothing is sent to nobody")
+        case .relaying:
+            if session.pointee.lostSide != .none {
+                expect(sends || relay.pointee.queue.isEmpty || direction == .toBackend, "last words are sent")
+                return
+            }
+            let mustSend = !relay.pointee.queue.isEmpty && (direction == .toClient || isAttached)
+            expect(!mustSend || sends, "a queue that is not empty is being sent")
+            if isAttached { checkHTTPBody(session, direction, receives: receives, sends: sends) }
+        case .closing: break
+        }
+    }
+
+    /// With a backend: a message that is not over goes on.
+    private func checkHTTPBody(
+        _ session: UnsafeMutablePointer<Session>, _ direction: Direction, receives: Bool, sends: Bool
+    ) {
+        let relay = session.relay(direction)
+        let exchange = exchange(session)
+        let phase = direction == .toBackend ? exchange.pointee.request.phase : exchange.pointee.response.phase
+        guard phase == .head || phase == .body else { return }
+        if exchange.pointee.isReplayDue {
+            expect(session.isInKernel(.sendToBackend), "a request is sent again when its send is back")
+            return
+        }
+        switch relay.pointee.phase {
+        case .copying: expect(receives || sends, "a message that is not over waits for something")
+        case .switching: expect(receives || sends, "a body that will be spliced waits for something")
+        case .splicing:
+            let polls =
+                session.isInKernel(.pollInput(direction)) || session.isInKernel(.pollOutput(direction))
+                || relay.pointee.waitsForTimer
+            expect(polls && !sends, "a spliced body waits for a socket")
+        case .ending, .ended: expect(false, "an http message ends by its framing")
+        }
+    }
+}

@@ -1,0 +1,172 @@
+// What a listener of http mode would do with a request, found out by the code that serves: the scan and the
+// parse of the head, the match, the split, the rewrite, the pool's policy. Nothing is sent and nothing counted;
+// `weir explain` prints it.
+
+import Balancing
+import Base
+import Glibc
+import HTTP1
+import Routing
+
+/// What would become of a request.
+public struct RequestDecision: Sendable {
+    public enum Outcome: Sendable, Equatable {
+        /// The head breaks a rule, or announces too long a body: the answer's status, and the cause (of the body:
+        /// the reason) as the log has it.
+        case refused(status: Int, cause: String)
+        /// No route matches, and there is no pool for such requests: 404.
+        case notFound
+        /// The Location of the answer.
+        case redirect(location: String)
+        /// The route's own answer.
+        case respond
+        /// Index of the pool.
+        case pool(Int)
+    }
+
+    /// How a split decides.
+    public enum SplitBy: Sendable {
+        /// Drawn anew for each request.
+        case chance
+        /// By the hash key of this pool.
+        case key(pool: Int, HashKeyOrigin)
+    }
+
+    public var outcome: Outcome
+    // Not known of a request that is refused.
+    /// The host that was matched, without port.
+    public var host = ""
+    /// As it came, without the query.
+    public var path = ""
+    /// Index of the route; nil where none matches.
+    public var route: Int?
+    public var splitBy: SplitBy?
+    /// The hash that the pool's policy chooses by; 0 where it chooses by none.
+    public var key: UInt64 = 0
+    /// What was hashed; nil where nothing was.
+    public var keyOrigin: HashKeyOrigin?
+    /// What the backend is asked for, with the query.
+    public var backendTarget = ""
+    /// Names of fields that end here, because they are for this connection only.
+    public var fieldsLeftOut: [String] = []
+    /// The client's forwarding headers are believed.
+    public var trustsClient = false
+}
+
+extension Snapshot {
+    /// Decides about a head, which ends in an empty line. `listener` is one of http mode; `draw` stands in for
+    /// the chance that a split without a key leaves room for.
+    public func decide(
+        head octets: [UInt8], listener: Int, client: SocketAddress, draw: UInt64
+    ) -> RequestDecision {
+        guard let plan = self.listener(listener).pointee.http else {
+            preconditionFailure("routes belong to listeners of http mode")
+        }
+        let memory = UnsafeMutablePointer<Field>.allocate(capacity: headerLimit)
+        defer { memory.deallocate() }
+        let fields = FieldTable(memory, capacity: headerLimit)
+        let client = withUnsafePointer(to: client.storage) { ClientAddress($0) }
+        return octets.withUnsafeBufferPointer { octets in
+            do throws(Refusal) {
+                let head = try parse(octets, into: fields)
+                if case .length(let count) = head.framing, count > plan.pointee.bodyLimitBytes {
+                    return RequestDecision(
+                        outcome: .refused(status: 413, cause: "\(Reason.bodyTooLarge.name)"))
+                }
+                var decision = decide(head, octets.baseAddress!, fields, plan, client, draw: draw)
+                if case .pool(let index) = decision.outcome {
+                    let view = RequestView(head, base: octets.baseAddress!, fields: fields)
+                    let key = pool(index).pointee.key(view, client: client)
+                    (decision.key, decision.keyOrigin) = (key?.hash ?? 0, key?.origin)
+                }
+                return decision
+            } catch {
+                return RequestDecision(
+                    outcome: .refused(status: Int(error.status), cause: "\(error.reason)"))
+            }
+        }
+    }
+
+    private func parse(
+        _ octets: UnsafeBufferPointer<UInt8>, into fields: FieldTable
+    ) throws(Refusal) -> RequestHead {
+        let limits = HeadLimits(headBytes: UInt32(headerSizeBytes), fields: UInt16(headerLimit))
+        guard let start = octets.baseAddress else { throw .badRequestLine }
+        var scan = HeadScan()
+        switch scan.advance(start, count: octets.count, limits: limits) {
+        case .refused(let refusal): throw refusal
+        case .incomplete: throw .badRequestLine
+        case .complete(let length):
+            return try RequestHead.parse(
+                start, count: octets.count, length: length, limits: limits, into: fields)
+        }
+    }
+
+    private func decide(
+        _ head: RequestHead, _ octets: UnsafePointer<UInt8>, _ fields: FieldTable,
+        _ plan: UnsafePointer<HTTPPlan>, _ client: ClientAddress, draw: UInt64
+    ) -> RequestDecision {
+        func text(_ range: HeadRange) -> String {
+            String(
+                decoding: UnsafeBufferPointer(start: octets + range.start, count: Int(range.count)),
+                as: UTF8.self)
+        }
+        let router = plan.pointee.router
+        let view = RequestView(head, base: octets, fields: fields)
+        let query = head.target.query.map { "?" + text($0) } ?? ""
+        var decision = RequestDecision(outcome: .notFound)
+        decision.host = text(head.authority.host)
+        decision.path = text(head.target.path)
+        decision.backendTarget = text(head.target.range)
+        decision.trustsClient = plan.pointee.forwarded.trusts(client)
+        for index in 0..<Int(head.fieldCount) where fields[index].isDropped {
+            decision.fieldsLeftOut.append(text(fields[index].nameRange))
+        }
+        guard let index = router.match(view) else {
+            if let pool = plan.pointee.defaultPool { decision.outcome = .pool(Int(pool)) }
+            return decision
+        }
+        decision.route = index
+        let route = router.plan(index)
+        switch route.pointee.action {
+        case .pool: decision.outcome = .pool(Int(route.pointee.pool))
+        case .split:
+            var number = draw
+            decision.splitBy = .chance
+            if let sticky = route.pointee.stickyPool, let hash = pool(Int(sticky)).pointee.hash {
+                let found = hash.find(view, client: (client.high, client.low))
+                number = found.hash
+                decision.splitBy = .key(pool: Int(sticky), found.origin)
+            }
+            decision.outcome = .pool(Int(router.pool(ofSplit: route, number: number)))
+        case .redirect:
+            let location = Self.text(router.bytes(route.pointee.location))
+            decision.outcome = .redirect(location: location + (route.pointee.keepsQuery ? query : ""))
+        case .respond: decision.outcome = .respond
+        }
+        if route.pointee.rewritesPath {
+            let path = router.rewrite(view, by: route)
+            decision.backendTarget = Self.text(path.prefix) + Self.text(path.rest) + query
+        }
+        return decision
+    }
+
+    private static func text(_ bytes: ByteView) -> String {
+        String(decoding: UnsafeBufferPointer(start: bytes.start, count: bytes.count), as: UTF8.self)
+    }
+
+    /// The backends of a pool in the order in which a policy that has just begun would try them for one
+    /// session or request: indices into `Pool.backendsBackupsLast`, each at most once, and none that takes
+    /// nothing. `key` is `RequestDecision.key`.
+    public func candidates(ofPool index: Int, key: UInt64, seed: UInt64) -> [Int] {
+        let plan = pool(index)
+        var policy = PolicyState(plan.pointee.balance, seed: seed)
+        var sequence = CandidateSequence()
+        var order: [Int] = []
+        while let next = policy.take(&sequence, Choice(key: key)) {
+            plan.pointee.candidates.release(next)
+            order.append(next)
+        }
+        return order
+    }
+}
