@@ -25,7 +25,7 @@ FUZZ_SECONDS = 60
 # Configurations to start from; the schema is for editors.
 samples = tcp.yaml http.yaml redis.yaml postgres.yaml weir.schema.json
 
-.PHONY: help run build simulate test test-epoll simulate-mutants fuzz lint bench install uninstall clean \
+.PHONY: help run build simulate test test-epoll simulate-mutants weir-bench fuzz lint bench install uninstall clean \
 	packages run-packages test-packages bench-packages swift
 
 help: ## list the targets
@@ -38,10 +38,13 @@ run: run-packages build ## build Weir and see it work: `weir demo`
 build: packages swift ## build Weir, optimised, into .build/release
 	$(SWIFT) build -c release --static-swift-stdlib --product weir
 
+weir-bench: packages swift ## build the load generator (docs/weir-bench.md)
+	$(SWIFT) build -c release --static-swift-stdlib --product weir-bench
+
 simulate: packages swift ## build the seed runner: .build/release/simulate --help
 	$(SWIFT) build -c release --static-swift-stdlib --product simulate
 
-test: test-packages build simulate ## run all tests: Swift's, then those against the built Weir
+test: test-packages build simulate weir-bench ## run all tests: Swift's, then those against the built Weir
 	@WEIR=$(abspath $(WEIR)) SWIFT=$(SWIFT) $(PYTHON) Tests/run.py
 
 test-epoll: test-packages ## the same where io_uring is forbidden

@@ -79,7 +79,13 @@ let package = Package(
             swiftSettings: common),
         .executableTarget(
             name: "weir", dependencies: ["Control", "LogReading"], swiftSettings: common),
+        // The load generator. It shares the ring and the HTTP parser with what it measures, and nothing else.
+        .target(
+            name: "Bench", dependencies: ["Base", "HTTP1", "Ring", "EmulatedKernel", "CLinux"],
+            swiftSettings: common),
+        .executableTarget(name: "weir-bench", dependencies: ["Bench"], swiftSettings: common),
 
+        .testTarget(name: "BenchTests", dependencies: ["Bench", "Base"], swiftSettings: common),
         .testTarget(name: "BaseTests", dependencies: ["Base"], swiftSettings: common),
         .testTarget(
             name: "BalancingTests", dependencies: ["Balancing", "Base"], swiftSettings: common),

@@ -76,6 +76,8 @@ struct Exchange: BitwiseCopyable {
     var replayBytes: UInt32 = 0
     /// It is sent again as soon as the kernel gives back the send that is under way.
     var isReplayDue = false
+    /// A response that ends with its connection has ended, or was reset: the send that is under way will tell.
+    var isEndDue = false
     /// Why it did not end well; `ok` until then.
     var reason = Reason.ok
     /// The refused message's fault, as a raw value plus one; 0 for none.

@@ -57,8 +57,8 @@ extension Worker {
         let exchange = exchange(session)
         let phase = direction == .toBackend ? exchange.pointee.request.phase : exchange.pointee.response.phase
         guard phase == .head || phase == .body else { return }
-        if exchange.pointee.isReplayDue {
-            expect(session.isInKernel(.sendToBackend), "a request is sent again when its send is back")
+        if exchange.pointee.isReplayDue || exchange.pointee.isEndDue {
+            expect(session.isInKernel(.sendToBackend), "what depends on a send waits for it")
             return
         }
         switch relay.pointee.phase {

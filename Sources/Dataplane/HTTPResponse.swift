@@ -282,6 +282,12 @@ extension Worker {
         guard session.pointee.exchange != Exchange.none else { return }
         let exchange = exchange(session)
         let relay = session.relay(.toClient)
+        if exchange.pointee.response.phase == .body, exchange.pointee.response.framing == .untilClose,
+            session.isInKernel(.sendToBackend), !mutant(.brokenEndLooksWhole)
+        {
+            exchange.pointee.isEndDue = true
+            return
+        }
         // Where the request failed this may be a reset, whose error the failing send took.
         guard exchange.pointee.response.phase == .body,
             exchange.pointee.response.framing == .untilClose || mutant(.brokenEndLooksWhole),
@@ -312,6 +318,11 @@ extension Worker {
             return
         }
         if !session.isInKernel(.sendToBackend) { dropRequest(session, exchange) }
+        if exchange.pointee.isEndDue {
+            exchange.pointee.isEndDue = false
+            backendFailed(slot, session, .backendReset)
+            return
+        }
         if exchange.pointee.requestSentAt == 0 { exchange.pointee.requestSentAt = now }
         resume(slot, session, .toClient)
         setHTTPTimer(slot, session)

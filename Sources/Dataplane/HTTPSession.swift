@@ -226,6 +226,13 @@ extension Worker {
             replay(slot, session, exchange(session))
             return
         }
+        if direction == .toBackend, session.pointee.exchange != Exchange.none,
+            exchange(session).pointee.isEndDue
+        {
+            exchange(session).pointee.isEndDue = false
+            responseInputEnded(slot, session)
+            return
+        }
         if relay.pointee.queue.count > 0 {
             sendNext(slot, session, direction)
         } else if direction == .toClient {

@@ -120,6 +120,10 @@ public enum Simulation {
         for fault in Fault.allCases { coverage.add(fault: fault, kernel.faultCounts[fault.rawValue]) }
         for reason in Reason.allCases {
             for _ in 0..<counters.pointee[reason: Int(reason.rawValue)] { coverage.add(reason: reason) }
+            // In http mode the records are those of requests.
+            if world.ledger != nil {
+                for _ in 0..<world.recordedReasons[Int(reason.rawValue)] { coverage.add(reason: reason) }
+            }
             if world.causes.contains(reason.rawValue) { coverage.add(cause: reason) }
         }
         for (happening, counter) in [

@@ -4,6 +4,7 @@ import select
 import socket
 import time
 
+import pytest
 
 from addresses import text_of
 from streams import Sender, ending_of, exchange, finish

@@ -1,4 +1,5 @@
-"""Nothing that a worker does in a turn of its loop allocates, counts references or takes a lock.
+"""Nothing that a worker, or the load generator, does in a turn of its loop allocates, counts references or
+takes a lock.
 
 The release binary is disassembled and every function that can be reached from `Worker.turn` is walked,
 instruction by instruction along its jumps and direct calls. A call to the Swift runtime or to the
@@ -14,9 +15,12 @@ from bisect import bisect_right
 from collections import deque
 
 WEIR = os.environ.get("WEIR", ".build/release/weir")
+WEIR_BENCH = os.environ.get("WEIR_BENCH", os.path.join(os.path.dirname(WEIR), "weir-bench"))
 
 TURN = re.compile(r"^\$s9Dataplane6WorkerV(4turn|5begin)")
 EMULATED_TURN = re.compile(r"^\$s14EmulatedKernel7MachineV13submitAndWait")
+LOAD_TURN = re.compile(r"^\$s5Bench10LoadWorkerV4turn")
+ORIGIN_TURN = re.compile(r"^\$s5Bench12OriginWorkerV(4turn|3run)")
 # The kernel port's functions, reached through pointers.
 PORT = re.compile(r"^\$s4Ring10KernelPortV4real.*U\d*_To$|^\$s4Ring17realSubmitAndWait")
 FORBIDDEN = re.compile(
@@ -40,8 +44,8 @@ TARGET = re.compile(r"^([0-9a-f]+) <([^>+]+)(\+0x[0-9a-f]+)?>")
 class Image:
     """The binary's bytes by virtual address."""
 
-    def __init__(self):
-        with open(WEIR, "rb") as file:
+    def __init__(self, binary):
+        with open(binary, "rb") as file:
             self.bytes = file.read()
         table, size, count = struct.unpack_from("<Q", self.bytes, 32)[0], *struct.unpack_from("<HH", self.bytes, 54)
         headers = [struct.unpack_from("<IIQQQQQQ", self.bytes, table + index * size) for index in range(count)]
@@ -74,10 +78,10 @@ def switch_targets(image, instructions, address, low, high):
     return targets
 
 
-def disassemble():
+def disassemble(binary):
     """All instructions by address: [mnemonic, target, target's symbol, next, address loaded, previous]."""
     text = subprocess.run(
-        ["objdump", "-d", "--no-show-raw-insn", WEIR], capture_output=True, text=True, check=True
+        ["objdump", "-d", "--no-show-raw-insn", binary], capture_output=True, text=True, check=True
     ).stdout
     symbols, instructions, previous = {}, {}, None
     for line in text.splitlines():
@@ -106,9 +110,9 @@ def disassemble():
     return symbols, instructions
 
 
-def forbidden_calls(symbols, instructions, roots):
+def forbidden_calls(image, symbols, instructions, roots):
     """Walks from the roots; answers ([(symbol called, chain of functions that leads there)], all met)."""
-    image, starts = Image(), sorted(symbols)
+    starts = sorted(symbols)
     came_from = {root: None for root in roots}
     queue, seen, found = deque((root, root) for root in roots), set(), []
     while queue:
@@ -149,12 +153,12 @@ def chain(symbols, came_from, function):
     return " <- ".join(name.strip() for name in demangled if name.strip())
 
 
-def walk(*patterns):
-    symbols, instructions = disassemble()
+def walk(*patterns, binary=WEIR):
+    symbols, instructions = disassemble(binary)
     roots = [address for address, name in symbols.items() if any(p.match(name) for p in patterns)]
     for pattern in patterns:
         assert any(pattern.match(symbols[root]) for root in roots), f"{pattern.pattern} is not in the binary"
-    found, walked = forbidden_calls(symbols, instructions, roots)
+    found, walked = forbidden_calls(Image(binary), symbols, instructions, roots)
     return sorted(set(found)), " ".join(symbols.get(address, "") for address in walked)
 
 
@@ -173,4 +177,11 @@ def test_nor_does_the_emulated_kernel():
         assert part in walked, f"{part} was not reached from a turn"
     # A connect to a unix socket whose queue is full keeps a copy of the address until it gets through.
     found = [(symbol, path) for symbol, path in found if not symbol.startswith("swift_slow")]
+    assert not found, "\n".join(f"{symbol}: {path}" for symbol, path in found)
+
+
+def test_nor_does_the_load_generator():
+    found, walked = walk(LOAD_TURN, ORIGIN_TURN, PORT, binary=WEIR_BENCH)
+    for part in ("10LoadWorkerV4send", "8received", "14ResponseReader", "12readRequests", "11RequestHead", "8sendOwed"):
+        assert part in walked, f"{part} was not reached from a turn"
     assert not found, "\n".join(f"{symbol}: {path}" for symbol, path in found)

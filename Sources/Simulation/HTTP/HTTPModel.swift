@@ -88,6 +88,7 @@ extension World {
             httpFacts[Int(client)].backend = backend
             if other.role != .backend { fail("a session mixes up its sides") }
             checkFlow(client, one, other, movedAt, ledger)
+            checkHeldBack(client, backend, since: max(movedAt, other.windowOpenedAt), ledger)
         }
         // A body may have no byte for its own time, a response's head takes no longer than its own.
         var most = max(
@@ -138,6 +139,23 @@ extension World {
         let request = ledger.requests[Int(tap.requests[tap.ends.count])]
         if request.status == 0, Int(one.toUs.read) < request.end {
             checkUnread(one, since: since, "a request could go on", client)
+        }
+    }
+
+    /// A request that has all come is with its backend soon, all of it.
+    private func checkHeldBack(_ client: Int32, _ backend: Int32, since: UInt64, _ ledger: HTTPLedger) {
+        let (one, other) = (kernel.connection(client).pointee, kernel.connection(backend).pointee)
+        let (tap, target) = (ledger.taps[Int(client)], ledger.taps[Int(backend)])
+        if other.resetReachedUs || other.hadInjectedError || other.toUs.hasEndArrived { return }
+        guard tap.ends.count < tap.requests.count, kernel.isWritable(other), kernel.buffersInRing > 0 else {
+            return
+        }
+        let request = ledger.requests[Int(tap.requests[tap.ends.count])]
+        guard request.status == 0, request.sightings.last == backend, Int(one.toUs.read) >= request.end,
+            request.plan.illegality == nil, target.ends.count < target.requests.count
+        else { return }
+        if kernel.now > since + Self.patienceOfModel {
+            fail("request \(request.plan.number) has come and is held back since \(since / 1000) us")
         }
     }
 

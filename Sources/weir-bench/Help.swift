@@ -1,0 +1,36 @@
+// What `--help` prints. It fits a screen.
+
+enum Help {
+    static let text = """
+        weir-bench: a server and a load for it, to measure what stands between them.
+
+        weir-bench origin --listen ADDRESS [options]     serve until SIGINT or SIGTERM, then print counts
+          --mode http|tcp       tcp sends back what it gets, or --size bytes for each message (http)
+          --size BYTES          of each response's body; a request's ?size=BYTES goes before (128)
+          --message BYTES       tcp with --size: so many bytes are one message (128)
+          --delay TIME[:SHARE]  hold answers back, such as 20ms, or 2s:1% for one in a hundred
+          --name NAME           told in the header x-origin and in the counts
+
+        weir-bench load --target ADDRESS [options]       measure, print, exit (1: nothing was answered)
+          --mode http|tcp       requests, or messages and as many bytes back (http)
+          --connections N       (64)
+          --duration TIME       (10s)
+          --rate N              open loop: N requests a second, whatever the answers do; latency counts
+                                from when a request was to start. Without it: closed loop
+          --fresh               a new connection for each request
+          --size BYTES          of a request's body (0: GET), or of a message (128)
+          --response BYTES      that each answer must have (http: as its head says; tcp: as sent)
+          --mix LIST|FILE       sizes to draw from, SIZE[:WEIGHT],...: of responses, asked for with
+                                ?size= (http), or of messages (tcp)
+          --path PATH           (/)
+          --header 'NAME: VALUE'  may be repeated
+          --slow-readers N      so many connections more, that read 10 KiB a second
+          --threads N           (1)
+          --json                print one JSON object
+
+        ADDRESS is HOST:PORT, [IPV6]:PORT or unix:PATH. BYTES may be written 64KiB or 1MiB, TIME 20ms or 5m.
+        Example: weir-bench origin --listen 127.0.0.1:9000 &
+                 weir-bench load --target 127.0.0.1:9000 --connections 100 --rate 5000 --duration 30s
+
+        """
+}
