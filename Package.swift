@@ -27,7 +27,12 @@ let fuzzTargets: [Target] =
 let measuringTargets: [Target] =
     Context.environment["WEIR_MEASURE"] == nil
     ? []
-    : [.executableTarget(name: "measure-routing", dependencies: ["HTTP1", "Routing"], swiftSettings: common)]
+    : [
+        .executableTarget(
+            name: "measure-routing", dependencies: ["HTTP1", "Routing"], swiftSettings: common),
+        .executableTarget(
+            name: "measure-balancing", dependencies: ["Balancing", "Base"], swiftSettings: common),
+    ]
 
 let package = Package(
     name: "weir",
@@ -61,7 +66,7 @@ let package = Package(
         .target(
             name: "Control",
             dependencies: [
-                "Base", "CLinux", "Configuration", "HTTP1", "Telemetry", "Dataplane", "Ring",
+                "Base", "CLinux", "Configuration", "HTTP1", "Routing", "Telemetry", "Dataplane", "Ring",
                 "EmulatedKernel",
             ],
             swiftSettings: common),

@@ -4,6 +4,25 @@
 
 import Synchronization
 
+/// A backend as the builder of a pool knows it.
+public struct BackendShare: Sendable {
+    /// A hash of the backend's name: what hash policies place it by, on every machine alike.
+    public var identity: UInt64
+    /// Share of new sessions relative to the others; 0 takes none.
+    public var weight: UInt32
+    /// Sessions at once; `UInt32.max` is no limit.
+    public var maxSessions: UInt32
+    /// Takes sessions only where no backend that is no backup can.
+    public var isBackup: Bool
+
+    public init(identity: UInt64, weight: UInt32, maxSessions: UInt32 = .max, isBackup: Bool = false) {
+        self.identity = identity
+        self.weight = weight
+        self.maxSessions = maxSessions
+        self.isBackup = isBackup
+    }
+}
+
 /// A backend as a policy sees it. Exactly one cache line, so that two workers counting sessions of
 /// neighbouring backends do not disturb each other.
 public struct Candidate: ~Copyable {
@@ -13,9 +32,11 @@ public struct Candidate: ~Copyable {
     public let maxSessions: UInt32
     /// Sessions that hold this backend now, over all workers.
     public let active = Atomic<Int>(0)
-    private let padding: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0)
+    /// On the same line: who observes it is about to give its place back.
+    let latency = Latency()
+    private let padding: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
 
-    public init(weight: UInt32, maxSessions: UInt32) {
+    init(weight: UInt32, maxSessions: UInt32) {
         self.weight = weight
         self.maxSessions = maxSessions
     }
@@ -25,47 +46,63 @@ public struct Candidate: ~Copyable {
     public var isUsable: Bool {
         weight > 0 && active.load(ordering: .relaxed) < Int(maxSessions)
     }
-
-    /// Takes a place for one session; false where the last one went to somebody else meanwhile.
-    @inline(__always)
-    public func acquire() -> Bool {
-        let before = active.wrappingAdd(1, ordering: .relaxed).oldValue
-        if before < Int(maxSessions) { return true }
-        active.wrappingSubtract(1, ordering: .relaxed)
-        return false
-    }
-
-    /// Gives back what `acquire` took.
-    @inline(__always)
-    public func release() {
-        let before = active.wrappingSubtract(1, ordering: .relaxed).oldValue
-        precondition(before > 0, "a backend is released as often as it was acquired")
-    }
 }
 
-/// The candidates of one pool. The memory belongs to the snapshot, which outlives every use.
+/// Counts of a whole pool, on a cache line of their own.
+struct PoolCounts: ~Copyable {
+    /// Backends that have as many sessions as they may.
+    let full = Atomic<Int>(0)
+    /// Sessions of all backends; kept only where a policy asks for it.
+    let active = Atomic<Int>(0)
+    /// Of all backends; kept only where a policy asks for it.
+    let latency = Latency()
+    private let padding: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+}
+
+/// The candidates of one pool, or those of them that are chosen among together. The memory belongs to the
+/// snapshot, which outlives every use.
 @safe
-public struct Candidates: @unchecked Sendable {
+public struct Candidates: BitwiseCopyable, @unchecked Sendable {
     private let first: UnsafeMutablePointer<Candidate>
+    private let counts: UnsafeMutablePointer<PoolCounts>
+    private let countsSessions: Bool
     public let count: Int
     /// True where every candidate has the same weight, and it is not 0.
     public let weightsAreEqual: Bool
     /// The sum of the weights.
     public let totalWeight: UInt64
 
-    /// Memory for one candidate for each weight; at most 65,535. Lives as long as the process.
-    public init(weights: [UInt32], maxSessions: [UInt32]) {
-        precondition(weights.count == maxSessions.count && weights.count <= Int(UInt16.max))
-        let bytes = max(weights.count, 1) * MemoryLayout<Candidate>.stride
-        let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
-        unsafe first = memory.bindMemory(to: Candidate.self, capacity: weights.count)
-        for index in weights.indices {
-            let candidate = Candidate(weight: weights[index], maxSessions: maxSessions[index])
+    /// Memory for one candidate for each backend; at most 65,535. Lives as long as the process.
+    init(_ backends: [BackendShare], countsSessions: Bool) {
+        precondition(backends.count <= Int(UInt16.max))
+        unsafe first = cacheLines(for: Candidate.self, count: backends.count)
+        unsafe counts = cacheLines(for: PoolCounts.self, count: 1)
+        unsafe counts.initialize(to: PoolCounts())
+        for (index, backend) in backends.enumerated() {
+            let candidate = Candidate(weight: backend.weight, maxSessions: backend.maxSessions)
             unsafe (first + index).initialize(to: candidate)
         }
-        count = weights.count
-        weightsAreEqual = weights.allSatisfy { $0 == weights.first && $0 > 0 }
-        totalWeight = weights.reduce(0) { $0 + UInt64($1) }
+        self.countsSessions = countsSessions
+        count = backends.count
+        (weightsAreEqual, totalWeight) = Self.sums(backends[...])
+    }
+
+    /// Those of `whole` that are at these places.
+    init(_ whole: Candidates, _ places: Range<Int>, of backends: [BackendShare]) {
+        precondition(places.lowerBound >= 0 && places.upperBound <= whole.count)
+        unsafe first = whole.first + places.lowerBound
+        unsafe counts = whole.counts
+        countsSessions = whole.countsSessions
+        count = places.count
+        (weightsAreEqual, totalWeight) = Self.sums(backends[places])
+    }
+
+    private static func sums(_ backends: ArraySlice<BackendShare>) -> (areEqual: Bool, sum: UInt64) {
+        let weight = backends.first?.weight ?? 0
+        return (
+            weight > 0 && backends.allSatisfy { $0.weight == weight },
+            backends.reduce(0) { $0 + UInt64($1.weight) }
+        )
     }
 
     /// A candidate in place.
@@ -76,4 +113,79 @@ public struct Candidates: @unchecked Sendable {
             return unsafe UnsafePointer(first + index)
         }
     }
+
+    /// Backends of the pool that have as many sessions as they may, now.
+    public var fullCount: Int { max(whole.full.load(ordering: .relaxed), 0) }
+
+    /// Sessions of the whole pool now, where the policy counts them.
+    var activeCount: Int { max(whole.active.load(ordering: .relaxed), 0) }
+
+    /// Counts of the whole pool.
+    var whole: PoolCounts {
+        @inline(__always)
+        unsafeAddress { unsafe UnsafePointer(counts) }
+    }
+
+    // MARK: - Places
+
+    /// Takes a place for one session; false where there is none.
+    @inline(__always)
+    func take(_ index: Int) -> Bool {
+        guard self[index].isUsable else { return false }
+        let limit = Int(self[index].maxSessions)
+        let before = self[index].active.wrappingAdd(1, ordering: .relaxed).oldValue
+        if before + 1 == limit { whole.full.wrappingAdd(1, ordering: .relaxed) }
+        guard before < limit else {
+            // The last place went to somebody else meanwhile.
+            giveBack(index)
+            return false
+        }
+        countSession()
+        return true
+    }
+
+    /// The same where the candidate still has as many sessions as were seen when it was chosen: who compares
+    /// counts has compared what is.
+    @inline(__always)
+    func take(_ index: Int, ifActiveIs seen: Int) -> Bool {
+        let limit = Int(self[index].maxSessions)
+        guard self[index].weight > 0, seen < limit else { return false }
+        let exchange = self[index].active.compareExchange(
+            expected: seen, desired: seen + 1, ordering: .relaxed)
+        guard exchange.exchanged else { return false }
+        if seen + 1 == limit { whole.full.wrappingAdd(1, ordering: .relaxed) }
+        countSession()
+        return true
+    }
+
+    /// Gives back a place that a policy took.
+    @inline(__always)
+    public func release(_ index: Int) {
+        giveBack(index)
+        if countsSessions { whole.active.wrappingSubtract(1, ordering: .relaxed) }
+    }
+
+    /// Whoever crosses the limit, either way, counts it; so the sum is right when all are done.
+    @inline(__always)
+    private func giveBack(_ index: Int) {
+        let before = self[index].active.wrappingSubtract(1, ordering: .relaxed).oldValue
+        precondition(before > 0, "a backend is released as often as it was taken")
+        if before == Int(self[index].maxSessions) {
+            whole.full.wrappingSubtract(1, ordering: .relaxed)
+        }
+    }
+
+    @inline(__always)
+    private func countSession() {
+        if countsSessions { whole.active.wrappingAdd(1, ordering: .relaxed) }
+    }
+}
+
+/// Memory that lives as long as the process, each element on cache lines of its own where its size is theirs.
+func cacheLines<Element: ~Copyable>(
+    for type: Element.Type, count: Int
+) -> UnsafeMutablePointer<Element> {
+    let bytes = max(count, 1) * MemoryLayout<Element>.stride
+    return unsafe UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
+        .bindMemory(to: Element.self, capacity: count)
 }

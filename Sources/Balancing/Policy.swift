@@ -1,93 +1,183 @@
-// The register of policies, and the candidate sequence that a session walks: first whom the policy
-// chooses, then, where that one refuses, every other usable candidate once. A new policy is a file beside
-// this one and a case in each switch below.
+// The register of policies: what the snapshot builds for a pool, shared by all workers, and what each worker
+// remembers for it. A new policy is a file beside this one and a case in each switch below.
 
 import Base
 
 /// How a pool chooses a backend for a session.
-public enum Policy: UInt8, Sendable {
+public enum Policy: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     case roundRobin
+    case leastConnections
     case random
+    case powerOfTwo
+    /// As `maglev`; the key is the client's address.
+    case ipHash
+    /// `consistent_hash` on a ring.
+    case ketama
+    /// `consistent_hash` by a table.
+    case maglev
+    case peakEWMA
+    case adaptive
 
     /// As the configuration and the log name it.
     public var name: StaticString {
         switch self {
         case .roundRobin: "round_robin"
+        case .leastConnections: "least_connections"
         case .random: "random"
+        case .powerOfTwo: "power_of_two"
+        case .ipHash: "ip_hash"
+        case .ketama, .maglev: "consistent_hash"
+        case .peakEWMA: "peak_ewma"
+        case .adaptive: "adaptive"
         }
+    }
+
+    /// True where `Choice.key` decides.
+    public var needsKey: Bool {
+        switch self {
+        case .ipHash, .ketama, .maglev: true
+        case .roundRobin, .leastConnections, .random, .powerOfTwo, .peakEWMA, .adaptive: false
+        }
+    }
+
+    /// True where `Pick.score` says something: the sessions that the backend had (`least_connections`,
+    /// `power_of_two`), the cost in microseconds (`peak_ewma`), the percentage of its weight (`adaptive`).
+    public var hasScore: Bool {
+        switch self {
+        case .leastConnections, .powerOfTwo, .peakEWMA, .adaptive: true
+        case .roundRobin, .random, .ipHash, .ketama, .maglev: false
+        }
+    }
+}
+
+/// What is chosen among together: all that are no backups, or all backups. With what the policy has built for
+/// them.
+struct Tier: BitwiseCopyable, @unchecked Sendable {
+    let candidates: Candidates
+    let draw: WeightedDraw
+    let places: KeyPlaces
+    /// Of a backend's share of the sessions; 0 is no bound.
+    let boundPercent: UInt64
+}
+
+/// What a pool's policy needs that does not change, and the counts that all workers share. Lives as long as
+/// the process.
+public struct PolicyPlan: BitwiseCopyable, @unchecked Sendable {
+    public let policy: Policy
+    /// All backends, in the order that they were given.
+    public let candidates: Candidates
+    let primaries: Tier
+    let backups: Tier
+
+    /// Backups come after all others. `boundPercent` is for the policies with a key: no backend gets more than
+    /// so much of its share of the sessions; 0 is no bound. `maglevTableSize` is a prime; with a hundred entries
+    /// for each backend shares differ by about 1 %.
+    public init(
+        _ policy: Policy, _ backends: [BackendShare], boundPercent: Int = 0,
+        maglevTableSize: Int = 65_537
+    ) {
+        let primaryCount = backends.prefix { !$0.isBackup }.count
+        precondition(backends[primaryCount...].allSatisfy(\.isBackup), "backups come last")
+        let candidates = Candidates(backends, countsSessions: boundPercent > 0)
+        let tier = { (places: Range<Int>) in
+            let part = Array(backends[places])
+            let keyPlaces: KeyPlaces =
+                switch policy {
+                case .ipHash, .maglev: Maglev.places(of: part, tableSize: maglevTableSize)
+                case .ketama: Ketama.places(of: part)
+                case .roundRobin, .leastConnections, .random, .powerOfTwo, .peakEWMA, .adaptive: .none
+                }
+            return Tier(
+                candidates: Candidates(candidates, places, of: backends),
+                draw: WeightedDraw(weights: part.map(\.weight)), places: keyPlaces,
+                boundPercent: UInt64(boundPercent))
+        }
+        self.policy = policy
+        self.candidates = candidates
+        primaries = tier(0..<primaryCount)
+        backups = tier(primaryCount..<backends.count)
+    }
+
+    /// A backend took so long to answer. For the policies that follow it.
+    public func observe(_ index: Int, nanoseconds: UInt64, now: UInt64) {
+        switch policy {
+        case .peakEWMA: PeakEWMA.observe(candidates[index].latency, Double(nanoseconds), now: now)
+        case .adaptive: Adaptive.observe(index, of: candidates, Double(nanoseconds), now: now)
+        case .roundRobin, .leastConnections, .random, .powerOfTwo, .ipHash, .ketama, .maglev: break
+        }
+    }
+
+    /// A backend did not answer, after so long. Who fails fast must not look fast: it counts as a second.
+    public func observeFailure(_ index: Int, nanoseconds: UInt64, now: UInt64) {
+        observe(index, nanoseconds: max(nanoseconds, 1_000_000_000), now: now)
     }
 }
 
 /// What one worker remembers for one pool between choices.
 public struct PolicyState: ~Copyable {
-    public let policy: Policy
-    private var roundRobin: RoundRobin
-    private let weightedRandom: WeightedRandom
+    public let plan: PolicyPlan
+    private var primaries: TierState
+    private var backups: TierState
     private var random: RandomSource
 
     /// The seed also sets where the rotation begins, so that workers do not all begin with the first one.
-    public init(policy: Policy, candidates: Candidates, seed: UInt64) {
-        self.policy = policy
+    public init(_ plan: PolicyPlan, seed: UInt64) {
+        self.plan = plan
         random = RandomSource(seed: seed)
-        roundRobin = RoundRobin(candidates: candidates, random: &random)
-        weightedRandom = WeightedRandom(candidates: candidates)
+        primaries = TierState(plan.primaries, &random)
+        backups = TierState(plan.backups, &random)
     }
 
-    /// The index of the next candidate in `sequence` that is usable now; nil when all were tried or none
-    /// is usable.
-    public mutating func next(_ sequence: inout CandidateSequence, of candidates: Candidates) -> Int? {
-        guard sequence.tried == 0 else { return sequence.following(of: candidates, random: &random) }
-        let first =
-            switch policy {
-            case .roundRobin: roundRobin.choose(from: candidates)
-            case .random: weightedRandom.choose(from: candidates, random: &random)
-            }
-        guard let first else { return nil }
-        sequence.begin(at: first)
-        return first
+    /// Takes a place at the next candidate in `sequence` and answers its index; nil when all were tried or
+    /// none is usable. `Candidates.release` gives the place back.
+    public mutating func take(_ sequence: inout CandidateSequence, _ choice: Choice) -> Int? {
+        sequence.pick.full = UInt16(clamping: plan.candidates.fullCount)
+        if !sequence.isAmongBackups {
+            if let index = primaries.take(plan.policy, &sequence, choice, &random) { return index }
+            guard plan.backups.candidates.count > 0 else { return nil }
+            sequence.enterBackups()
+        }
+        guard let index = backups.take(plan.policy, &sequence, choice, &random) else { return nil }
+        sequence.pick.isBackup = true
+        return plan.primaries.candidates.count + index
     }
 }
 
-/// Where a session is in its walk over a pool's candidates: each at most once.
-public struct CandidateSequence: BitwiseCopyable, Sendable {
-    /// The policy's choice.
-    private var start: UInt16 = 0
-    /// Coprime to the number of candidates, so that the walk meets each once; 0 until it is needed.
-    private var step: UInt16 = 0
-    /// How many positions of the walk were used, passed-over ones included.
-    public private(set) var tried: UInt16 = 0
+private struct TierState: ~Copyable {
+    let tier: Tier
+    private var roundRobin: RoundRobin
+    private var leastConnections: LeastConnections
 
-    public init() {}
-
-    mutating func begin(at index: Int) {
-        start = UInt16(index)
-        step = 0
-        tried = 1
+    init(_ tier: Tier, _ random: inout RandomSource) {
+        self.tier = tier
+        roundRobin = RoundRobin(candidates: tier.candidates, random: &random)
+        let count = UInt32(tier.candidates.count)
+        leastConnections = LeastConnections(position: count > 0 ? Int(random.next(below: count)) : 0)
     }
 
-    /// The walk goes on in steps of a random size, so that the sessions of a dead backend spread over all
-    /// the others instead of falling on its neighbour.
-    mutating func following(of candidates: Candidates, random: inout RandomSource) -> Int? {
-        let count = UInt32(candidates.count)
-        if step == 0 { step = UInt16(Self.randomStep(coprimeTo: count, random: &random)) }
-        while UInt32(tried) < count {
-            let index = (UInt32(start) + UInt32(tried) * UInt32(step)) % count
-            tried += 1
-            if candidates[Int(index)].isUsable { return Int(index) }
+    mutating func take(
+        _ policy: Policy, _ sequence: inout CandidateSequence, _ choice: Choice, _ random: inout RandomSource
+    ) -> Int? {
+        guard sequence.isFresh || (policy.needsKey && !sequence.isAtLimit) else {
+            return sequence.takeFollowing(of: tier.candidates, &random)
         }
-        return nil
+        let index = choose(policy, &sequence, choice, &random)
+        if let index { sequence.noteChoice(index) }
+        return index
     }
 
-    private static func randomStep(coprimeTo count: UInt32, random: inout RandomSource) -> UInt32 {
-        if count <= 2 { return 1 }
-        var step = 1 + random.next(below: count - 1)
-        while greatestCommonDivisor(step, count) != 1 { step = step % (count - 1) + 1 }
-        return step
-    }
-
-    private static func greatestCommonDivisor(_ a: UInt32, _ b: UInt32) -> UInt32 {
-        var (a, b) = (a, b)
-        while b != 0 { (a, b) = (b, a % b) }
-        return a
+    @inline(__always)
+    private mutating func choose(
+        _ policy: Policy, _ sequence: inout CandidateSequence, _ choice: Choice, _ random: inout RandomSource
+    ) -> Int? {
+        switch policy {
+        case .roundRobin: roundRobin.take(from: tier.candidates)
+        case .leastConnections: leastConnections.take(from: tier.candidates, &sequence.pick)
+        case .random: WeightedRandom.take(from: tier, &random)
+        case .powerOfTwo: PowerOfTwo.take(from: tier, &random, &sequence.pick)
+        case .ipHash, .ketama, .maglev: ConsistentHash.take(from: tier, &sequence, key: choice.key)
+        case .peakEWMA: PeakEWMA.take(from: tier, &random, now: choice.now, &sequence.pick)
+        case .adaptive: Adaptive.take(from: tier, &random, &sequence.pick)
+        }
     }
 }

@@ -13,6 +13,9 @@ struct RoundRobin: ~Copyable {
     /// for other owners has no place in a choice.
     private let credit: UnsafeMutablePointer<Int64>?
 
+    /// Walking further than this into the cycle at start would take long with many backends.
+    private static var furthestStart: Int { 256 }
+
     /// Begins at a random place of the cycle.
     init(candidates: Candidates, random: inout RandomSource) {
         let begin = candidates.count > 0 ? Int(random.next(below: UInt32(candidates.count))) : 0
@@ -24,21 +27,26 @@ struct RoundRobin: ~Copyable {
         let zeroed = UnsafeMutablePointer<Int64>.allocate(capacity: max(candidates.count, 1))
         unsafe zeroed.initialize(repeating: 0, count: candidates.count)
         unsafe credit = zeroed
-        for _ in 0..<begin { _ = choose(from: candidates) }
+        for _ in 0..<min(begin, Self.furthestStart) { _ = unsafe chooseRichest(of: candidates, zeroed) }
     }
 
     deinit { unsafe credit?.deallocate() }
 
-    mutating func choose(from candidates: Candidates) -> Int? {
-        if let credit = unsafe credit { return unsafe chooseRichest(of: candidates, credit) }
-        return rotate(over: candidates)
+    mutating func take(from candidates: Candidates) -> Int? {
+        guard let credit = unsafe credit else { return rotate(over: candidates) }
+        // Another worker may take the last place of the one that was chosen.
+        for _ in 0..<4 {
+            guard let index = unsafe chooseRichest(of: candidates, credit) else { return nil }
+            if candidates.take(index) { return index }
+        }
+        return nil
     }
 
     private mutating func rotate(over candidates: Candidates) -> Int? {
         for _ in 0..<candidates.count {
             let index = position
             position = position + 1 < candidates.count ? position + 1 : 0
-            if candidates[index].isUsable { return index }
+            if candidates.take(index) { return index }
         }
         return nil
     }

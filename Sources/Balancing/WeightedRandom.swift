@@ -3,46 +3,29 @@
 
 import Base
 
-struct WeightedRandom: ~Copyable {
-    /// Sum of the weights up to and with each candidate; empty where weights are equal.
-    private let cumulative: [UInt64]
-
-    init(candidates: Candidates) {
-        guard !candidates.weightsAreEqual else {
-            cumulative = []
-            return
-        }
-        var sum: UInt64 = 0
-        cumulative = (0..<candidates.count).map { index in
-            sum += UInt64(candidates[index].weight)
-            return sum
-        }
-    }
-
-    func choose(from candidates: Candidates, random: inout RandomSource) -> Int? {
-        guard candidates.totalWeight > 0 else { return nil }
+enum WeightedRandom {
+    static func take(from tier: Tier, _ random: inout RandomSource) -> Int? {
+        guard tier.candidates.totalWeight > 0 else { return nil }
         // Almost always the first draw is usable; when several are not, look at all of them.
         for _ in 0..<4 {
-            let index = draw(from: candidates, random: &random)
-            if candidates[index].isUsable { return index }
+            let index = tier.draw.draw(&random)
+            if tier.candidates.take(index) { return index }
         }
-        return chooseAmongUsable(of: candidates, random: &random)
+        return takeAmongUsable(of: tier.candidates, &random)
     }
 
-    private func draw(from candidates: Candidates, random: inout RandomSource) -> Int {
-        if cumulative.isEmpty { return Int(random.next(below: UInt32(candidates.count))) }
-        let point = UInt64(random.next(below: UInt32(candidates.totalWeight)))
-        var low = 0
-        var high = cumulative.count - 1
-        while low < high {
-            let middle = (low + high) / 2
-            if cumulative[middle] > point { high = middle } else { low = middle + 1 }
+    /// Looks at all. nil where none is usable.
+    static func takeAmongUsable(of candidates: Candidates, _ random: inout RandomSource) -> Int? {
+        // Another worker may take the last place of the one that was chosen.
+        for _ in 0..<4 {
+            guard let index = drawAmongUsable(of: candidates, &random) else { return nil }
+            if candidates.take(index) { return index }
         }
-        return low
+        return nil
     }
 
     /// One pass that keeps each usable candidate with its share of the weight seen so far.
-    private func chooseAmongUsable(of candidates: Candidates, random: inout RandomSource) -> Int? {
+    private static func drawAmongUsable(of candidates: Candidates, _ random: inout RandomSource) -> Int? {
         var chosen: Int?
         var total: UInt64 = 0
         for index in 0..<candidates.count where candidates[index].isUsable {

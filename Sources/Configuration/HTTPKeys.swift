@@ -252,27 +252,6 @@ extension Keys {
 
     // MARK: - Pools
 
-    static var hash: Section<HashSettings> {
-        let key = ValueType<HashKey>.scalar(
-            expectation: "`client_ip`, `path`, `uri`, `header:NAME`, `cookie:NAME` or `query:NAME`",
-            shape: .either([
-                .choice(["client_ip", "path", "uri"]), .text(pattern: "^(header|cookie|query):.+$"),
-            ]),
-            parse: { scalar throws(TextProblem) in try HTTPText.hashKey(scalar.text) },
-            write: HTTPText.hashKeyText)
-        return Section(
-            title: "`hash`", documentation: "What requests stick by.",
-            prototype: HashSettings(key: .clientAddress),
-            fields: [
-                Field(
-                    "key", \.key, key, isRequired: true,
-                    "What requests stick by: a `split` sends the same key to the same pool."),
-                Field(
-                    "fallback", \.fallback, key,
-                    "Where a request lacks the key; where it lacks this too, the client's address."),
-            ])
-    }
-
     static var keepAlive: Section<KeepAliveSettings> {
         Section(
             title: "`keep_alive`", documentation: "Connections to backends that wait for the next request.",

@@ -184,29 +184,6 @@ public struct PathRewrite: Equatable, Sendable {
     public init() {}
 }
 
-/// By what a request sticks to a backend, or to a part of a split.
-public struct HashSettings: Equatable, Sendable {
-    public var key: HashKey
-    /// Where a request lacks the key; where it lacks this too, the client's address is taken.
-    public var fallback = HashKey.clientAddress
-
-    public init(key: HashKey) {
-        self.key = key
-    }
-}
-
-public enum HashKey: Equatable, Sendable {
-    /// Without the port.
-    case clientAddress
-    case header(String)
-    case cookie(String)
-    case query(String)
-    /// Without the query.
-    case path
-    /// Path and query.
-    case uri
-}
-
 /// Connections to backends that wait for the next request.
 public struct KeepAliveSettings: Equatable, Sendable {
     /// At most so many, of each worker; 0 closes each after its response.

@@ -232,9 +232,12 @@ enum HTTPText {
                 suggestion: near.map { parts.count == 2 ? "\($0):\(parts[1])" : $0 })
         }
     }
+}
 
-    static func hashKeyText(_ key: HashKey) -> String {
-        switch key {
+extension HashKey: CustomStringConvertible {
+    /// As the file says it.
+    public var description: String {
+        switch self {
         case .clientAddress: "client_ip"
         case .header(let name): "header:" + name
         case .cookie(let name): "cookie:" + name

@@ -164,7 +164,7 @@ extension Validation {
 
 extension Node {
     /// A key of the mapping that stands here, with its place.
-    fileprivate func entry(at key: String) -> Entry? {
+    func entry(at key: String) -> Entry? {
         guard case .mapping(let entries) = content else { return nil }
         return entries.first { $0.key == key }
     }

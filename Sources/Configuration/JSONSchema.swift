@@ -41,7 +41,7 @@ public enum JSONSchema {
         switch field.shape {
         case .named, .list, .mapping, .section: members += self.members(of: field.shape)
         case .either(let shapes): members.append(alternatives(flattened(shapes)))
-        case .integer, .text, .anyText, .choice: members.append(alternatives([field.shape]))
+        case .truth, .integer, .text, .anyText, .choice: members.append(alternatives([field.shape]))
         }
         return .object(members)
     }
@@ -61,6 +61,7 @@ public enum JSONSchema {
 
     private static func members(of shape: Shape) -> [JSON.Member] {
         switch shape {
+        case .truth: return [.init("type", .string("boolean"))]
         case .integer(let range):
             return [
                 .init("type", .string("integer")), .init("minimum", .integer(range.lowerBound)),
@@ -75,7 +76,7 @@ public enum JSONSchema {
         case .list(let element, let limit):
             let isScalar =
                 switch element {
-                case .integer, .text, .anyText, .choice: true
+                case .truth, .integer, .text, .anyText, .choice: true
                 case .either, .list, .mapping, .section, .named: false
                 }
             let items = isScalar ? [alternatives([element])] : members(of: element)

@@ -239,7 +239,9 @@ enum Keys {
                     "The servers: an address, or a section with the keys below."),
                 Field("hash", \.hash, hash, absent: "requests do not stick"),
                 Field("keep_alive", \.keepAlive, keepAlive),
-            ])
+            ],
+            judge: { node, pool, _, context in Validation.check(pool, node, &context) },
+            trim: Validation.trim)
     }
 
     private static var backendSection: Section<Backend> {
@@ -259,6 +261,9 @@ enum Keys {
                     "max_sessions", \.maxSessions, ValueType.wholeNumber(sessionRange).optional,
                     absent: "no limit",
                     "Sessions (http: requests) at once. Beyond it, the backend is passed over."),
+                Field(
+                    "backup", \.isBackup, backup, absent: "`false`",
+                    "Takes sessions only where no backend that is no backup can."),
             ])
     }
 

@@ -155,7 +155,46 @@ public struct Pool: Equatable, Sendable {
 
 public enum BalancePolicy: String, CaseIterable, Equatable, Sendable {
     case roundRobin = "round_robin"
+    case leastConnections = "least_connections"
     case random
+    case powerOfTwo = "power_of_two"
+    case ipHash = "ip_hash"
+    case consistentHash = "consistent_hash"
+    case peakEWMA = "peak_ewma"
+    case adaptive
+}
+
+/// By what sessions and requests stick to a backend, or requests to a part of a split.
+public struct HashSettings: Equatable, Sendable {
+    public var key: HashKey
+    /// Where a request lacks the key; where it lacks this too, the client's address is taken.
+    public var fallback = HashKey.clientAddress
+    /// With `consistent_hash`.
+    public var algorithm = HashAlgorithm.maglev
+    /// With `consistent_hash`: the most that a backend may have of its share of the sessions, 100 or more; nil
+    /// is no bound.
+    public var boundedLoadPercent: Int?
+
+    public init(key: HashKey) {
+        self.key = key
+    }
+}
+
+public enum HashKey: Equatable, Sendable {
+    /// Without the port.
+    case clientAddress
+    case header(String)
+    case cookie(String)
+    case query(String)
+    /// Without the query.
+    case path
+    /// Path and query.
+    case uri
+}
+
+public enum HashAlgorithm: String, CaseIterable, Equatable, Sendable {
+    case maglev
+    case ketama
 }
 
 public struct Backend: Equatable, Sendable {
@@ -166,6 +205,8 @@ public struct Backend: Equatable, Sendable {
     public var weight = 1
     /// Sessions at once; beyond it, the backend is passed over. nil: no limit.
     public var maxSessions: Int?
+    /// Takes sessions only where no backend that is no backup can.
+    public var isBackup = false
     public var position: SourcePosition
 
     public init(name: String, address: Address, position: SourcePosition) {

@@ -77,7 +77,7 @@ public enum ConfigurationReference {
         case .list(.section(let section), limit: _):
             rows.append(Row(key: key, field: field))
             collect(section, title: "Each of `\(key)`", into: &chapters)
-        case .integer, .text, .anyText, .choice, .either, .list, .mapping:
+        case .truth, .integer, .text, .anyText, .choice, .either, .list, .mapping:
             rows.append(Row(key: key, field: field))
         }
     }

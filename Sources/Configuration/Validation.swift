@@ -19,6 +19,10 @@ enum Validation {
             context.report(
                 "all backends of the pool have weight 0, so none would take a session", at: list)
         }
+        if !backends.isEmpty, backends.allSatisfy(\.isBackup) {
+            context.report(
+                "all backends of the pool are backups", at: list, hint: "a backup stands in for others")
+        }
     }
 
     /// The whole file. `pools` are the names that the file gives, nil when it has no readable `pools`.

@@ -4,6 +4,7 @@
 
 /// What the JSON Schema says about a value.
 indirect enum Shape {
+    case truth
     case integer(ClosedRange<Int>)
     /// Text that matches the regular expression (ECMA 262).
     case text(pattern: String)
@@ -134,6 +135,28 @@ extension ValueType where Value == Double {
             shape: .text(pattern: "^[0-9]+(\\.[0-9]{1,4})?%$"),
             parse: { scalar throws(TextProblem) in try Quantities.share(scalar.text) },
             write: { Quantities.shareText($0) })
+    }
+}
+
+extension ValueType where Value == Bool {
+    /// `true` or `false`.
+    static var truth: Self {
+        .scalar(
+            expectation: "`true` or `false`", shape: .truth,
+            parse: { scalar throws(TextProblem) in
+                if scalar.isQuoted, !scalar.isExpanded {
+                    throw TextProblem(message: "\(scalar.text.quotedForMessage) in quotes is text")
+                }
+                switch scalar.text {
+                case "true": return true
+                case "false": return false
+                case let text:
+                    throw TextProblem(
+                        message: "\(text.quotedForMessage) is neither `true` nor `false`",
+                        suggestion: nearestSpelling(of: text, among: ["true", "false"]))
+                }
+            },
+            write: { $0 ? "true" : "false" })
     }
 }
 

@@ -10,7 +10,7 @@ public struct Explanation {
     let request: MadeUpRequest
     let listener: Listener
     let decision: RequestDecision
-    /// Of the decision's pool.
+    /// Of the decision's pool; backups stand last.
     let choice: Choice?
 
     /// A pool's backends as its policy sees them.
@@ -21,7 +21,7 @@ public struct Explanation {
 
         /// Of requests, in the long run, while nobody is full; with at most two decimals.
         func shareText(of backend: Backend) -> String {
-            let total = pool.backends.reduce(0) { $0 + $1.weight }
+            let total = pool.backends.filter { !$0.isBackup }.reduce(0) { $0 + $1.weight }
             let hundredths = total == 0 ? 0 : (Double(backend.weight) / Double(total) * 10_000).rounded()
             return Quantities.shareText(hundredths / 10_000)
         }
@@ -49,9 +49,11 @@ public struct Explanation {
         listener = configuration.listeners[index]
         decision = snapshot.decide(head: head, listener: index, client: client, draw: random.next())
         if case .pool(let pool) = decision.outcome {
+            var shown = configuration.pools[pool]
+            shown.backends = shown.backendsBackupsLast
             choice = Choice(
-                pool: configuration.pools[pool],
-                order: snapshot.candidates(ofPool: pool, seed: random.next()))
+                pool: shown,
+                order: snapshot.candidates(ofPool: pool, key: decision.key, seed: random.next()))
         } else {
             choice = nil
         }
@@ -91,12 +93,12 @@ public struct Explanation {
         case .key(let index, let origin)?:
             guard let hash = pools[index].hash else { return nil }
             switch origin {
-            case .key: return "sticks by \(hash.key.summary), the hash of pool \(pools[index].name)"
+            case .key: return "sticks by \(hash.key.description), the hash of pool \(pools[index].name)"
             case .fallback:
-                return "sticks by \(hash.fallback.summary), because it has no \(hash.key.summary)"
+                return "sticks by \(hash.fallback.description), because it has no \(hash.key.description)"
             case .clientAddress:
-                return "sticks by client_ip, because it has neither \(hash.key.summary) nor "
-                    + hash.fallback.summary
+                return "sticks by client_ip, because it has neither \(hash.key.description) nor "
+                    + hash.fallback.description
             }
         }
     }

@@ -2,6 +2,7 @@
 
 import Configuration
 import Dataplane
+import Routing
 
 extension Explanation {
     /// For a terminal: a word at the left, what it means at the right.
@@ -92,7 +93,7 @@ extension Explanation {
             let most = backend.maxSessions.map { ", unless it has \($0) sessions" } ?? ""
             return [
                 "\(position + 1).", backend.name, backend.address.description, "weight \(backend.weight)",
-                "\(choice.shareText(of: backend)) of requests\(most)",
+                backend.isBackup ? "backup\(most)" : "\(choice.shareText(of: backend)) of requests\(most)",
             ]
         }
         for backend in choice.pool.backends {
@@ -108,6 +109,10 @@ extension Explanation {
     private func choiceLines(_ choice: Choice) -> [String] {
         guard let first = choice.order.first else { return ["none: every backend is excluded"] }
         let backend = choice.pool.backends[first]
+        if let origin = decision.keyOrigin {
+            let key = keyText(choice.pool, origin)
+            return [backend.name, "The key is \(key): the same key always goes there."]
+        }
         let order =
             choice.order.count > 1
             ? [
@@ -115,6 +120,15 @@ extension Explanation {
             ]
             : []
         return [backend.name] + order
+    }
+
+    private func keyText(_ pool: Pool, _ origin: HashKeyOrigin) -> String {
+        guard pool.balance == .consistentHash, let hash = pool.hash else { return "client_ip" }
+        switch origin {
+        case .key: return hash.key.description
+        case .fallback: return "\(hash.fallback), because \(hash.key) is missing"
+        case .clientAddress: return "client_ip, because \(hash.key) is missing"
+        }
     }
 }
 

@@ -37,20 +37,6 @@ extension RouteAction {
     }
 }
 
-extension HashKey {
-    /// As the configuration has it.
-    var summary: String {
-        switch self {
-        case .clientAddress: "client_ip"
-        case .header(let name): "header:\(name)"
-        case .cookie(let name): "cookie:\(name)"
-        case .query(let name): "query:\(name)"
-        case .path: "path"
-        case .uri: "uri"
-        }
-    }
-}
-
 extension HeaderChanges {
     /// One change each, as in `set x-env: prod`.
     var summaries: [String] {

@@ -274,9 +274,11 @@ extension Worker {
             acceptedAt: now, connectStartedAt: 0,
             connectedAt: 0, firstByteAt: 0, lastActivityAt: now, toBackend: Relay(), toClient: Relay())
         let limit = plan.pointee.sessionsPerClient
-        if accessLog.isOn || limit > 0 || plan.pointee.http != nil {
+        let needsKey = snapshot.pool(Int(plan.pointee.pool)).pointee.balance.policy.needsKey
+        if accessLog.isOn || limit > 0 || plan.pointee.http != nil || needsKey {
             session.pointee.client = clientAddress(descriptor)
         }
+        if needsKey { noteClientKey(session) }
         if limit > 0, !countClient(session, limit: limit) {
             finish(slot, session, .clientLimit)
             return

@@ -11,28 +11,24 @@ extension Worker {
     /// Tries the next candidate; ends the session where there is none left.
     mutating func connectNext(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         let pool = snapshot.pool(Int(session.pointee.pool))
-        let candidates = pool.pointee.candidates
-        while true {
-            let policy = policies + Int(session.pointee.pool)
-            guard let index = policy.pointee.next(&session.pointee.sequence, of: candidates) else {
-                if session.pointee.connectFailure == .ok {
-                    session.pointee.connectFailure = isAnyFull(candidates) ? .backendsFull : .ok
-                }
-                noBackendLeft(slot, session, .noBackend)
-                return
+        let policy = policies + Int(session.pointee.pool)
+        let choice = Choice(key: session.pointee.key, now: now)
+        guard let index = policy.pointee.take(&session.pointee.sequence, choice) else {
+            if session.pointee.connectFailure == .ok, pool.pointee.candidates.fullCount > 0 {
+                session.pointee.connectFailure = .backendsFull
             }
-            guard candidates[index].acquire() else { continue }
-            session.pointee.backend = UInt16(index)
-            session.pointee.holdsBackend = true
-            if session.pointee.isHTTP, attachIdle(slot, session) {
-                session.pointee.attempts += 1
-                exchange(session).pointee.isReused = true
-                backendAttached(slot, session)
-                return
-            }
-            connect(slot, session, to: pool.pointee.backends + index)
+            noBackendLeft(slot, session, .noBackend)
             return
         }
+        session.pointee.backend = UInt16(index)
+        session.pointee.holdsBackend = true
+        if session.pointee.isHTTP, attachIdle(slot, session) {
+            session.pointee.attempts += 1
+            exchange(session).pointee.isReused = true
+            backendAttached(slot, session)
+            return
+        }
+        connect(slot, session, to: pool.pointee.backends + index)
     }
 
     /// To the same backend, on a new connection.
@@ -51,13 +47,6 @@ extension Worker {
         } else {
             finish(slot, session, reason)
         }
-    }
-
-    private func isAnyFull(_ candidates: Candidates) -> Bool {
-        for index in 0..<candidates.count where candidates[index].weight > 0 && !candidates[index].isUsable {
-            return true
-        }
-        return false
     }
 
     private mutating func connect(
@@ -162,6 +151,7 @@ extension Worker {
         if session.pointee.isHTTP {
             backendAttached(slot, session)
         } else {
+            observeLatency(session, since: session.pointee.connectStartedAt)
             beginRelaying(slot, session)
         }
     }
@@ -188,6 +178,7 @@ extension Worker {
     ) {
         counters.pointee.add(.connectFailures)
         session.pointee.connectFailure = Reason(connectErrno: code)
+        observeFailure(session, since: session.pointee.connectStartedAt)
         leaveBackend(slot, session)
         // A cancel may still be on its way: the slot is not reused before it is back, and it names this
         // attempt's submission, which is gone.
@@ -244,7 +235,7 @@ extension Worker {
         if session.pointee.holdsBackend {
             let pool = snapshot.pool(Int(session.pointee.pool))
             if !mutant(.backendNotReleased) || session.pointee.state == .closing {
-                pool.pointee.candidates[Int(session.pointee.backend)].release()
+                pool.pointee.candidates.release(Int(session.pointee.backend))
             }
             session.pointee.holdsBackend = false
         }

@@ -74,10 +74,7 @@ extension Worker {
         record.text("pool", pool.pointee.name)
         record.text("backend", (pool.pointee.backends + Int(session.pointee.backend)).pointee.name)
         record.number("attempts", UInt64(session.pointee.attempts))
-        record.beginObject("pick")
-        record.word("policy", pool.pointee.policy.name)
-        record.number("candidates", UInt64(pool.pointee.candidates.count))
-        record.endObject()
+        writePick(&record, session)
     }
 
     private func writeCause(

@@ -213,6 +213,7 @@ extension Worker {
             answer(slot, session, 503, .overloaded)
             return
         }
+        noteKey(session, RequestView(head, base: octets, fields: http.fields))
         let memory = buffers.bytes(buffer).assumingMemoryBound(to: UInt8.self)
         var writer = HeadWriter(memory, capacity: buffers.bufferSizeBytes)
         writeRequest(&writer, session, exchange, octets, head, route)

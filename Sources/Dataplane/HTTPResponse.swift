@@ -51,6 +51,9 @@ extension Worker {
         let count = Int(segment.pointee.length)
         if exchange.pointee.firstByteAt == 0 {
             exchange.pointee.firstByteAt = now
+            if exchange.pointee.requestSentAt != 0 {
+                observeLatency(session, since: exchange.pointee.requestSentAt)
+            }
             releaseReplay(exchange)
         }
         switch exchange.pointee.scan.advance(octets, count: count, limits: http.limits) {
@@ -348,7 +351,17 @@ extension Worker {
             exchange.pointee.isReplayDue = session.isInKernel(.sendToBackend)
             if !exchange.pointee.isReplayDue { replay(slot, session, exchange) }
         } else {
+            noteUnanswered(session, exchange)
             fail(slot, session, 502, reason)
+        }
+    }
+
+    /// The backend has a request and will not answer it.
+    func noteUnanswered(
+        _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
+    ) {
+        if exchange.pointee.requestSentAt != 0, exchange.pointee.firstByteAt == 0 {
+            observeFailure(session, since: exchange.pointee.requestSentAt)
         }
     }
 

@@ -427,6 +427,7 @@ extension Worker {
         if waitsForRequestBody(session, exchange) {
             fail(slot, session, 408, .requestBodyTimeout)
         } else if waitsForResponseHead(exchange) {
+            noteUnanswered(session, exchange)
             fail(slot, session, 504, .responseHeadTimeout)
         } else {
             fail(slot, session, 504, .idleTimeout)

@@ -30,10 +30,7 @@ extension Worker {
             record.text("backend", (pool.pointee.backends + Int(session.pointee.backend)).pointee.name)
         }
         record.number("attempts", UInt64(session.pointee.attempts))
-        record.beginObject("pick")
-        record.word("policy", pool.pointee.policy.name)
-        record.number("candidates", UInt64(pool.pointee.candidates.count))
-        record.endObject()
+        writePick(&record, session)
         record.word("reason", session.pointee.reason.name)
         if session.pointee.connectFailure != .ok {
             record.word("cause", session.pointee.connectFailure.name)

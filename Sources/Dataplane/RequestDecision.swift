@@ -41,6 +41,10 @@ public struct RequestDecision: Sendable {
     /// Index of the route; nil where none matches.
     public var route: Int?
     public var splitBy: SplitBy?
+    /// The hash that the pool's policy chooses by; 0 where it chooses by none.
+    public var key: UInt64 = 0
+    /// What was hashed; nil where nothing was.
+    public var keyOrigin: HashKeyOrigin?
     /// What the backend is asked for, with the query.
     public var backendTarget = ""
     /// Names of fields that end here, because they are for this connection only.
@@ -69,7 +73,13 @@ extension Snapshot {
                     return RequestDecision(
                         outcome: .refused(status: 413, cause: "\(Reason.bodyTooLarge.name)"))
                 }
-                return decide(head, octets.baseAddress!, fields, plan, client, draw: draw)
+                var decision = decide(head, octets.baseAddress!, fields, plan, client, draw: draw)
+                if case .pool(let index) = decision.outcome {
+                    let view = RequestView(head, base: octets.baseAddress!, fields: fields)
+                    let key = pool(index).pointee.key(view, client: client)
+                    (decision.key, decision.keyOrigin) = (key?.hash ?? 0, key?.origin)
+                }
+                return decision
             } catch {
                 return RequestDecision(
                     outcome: .refused(status: Int(error.status), cause: "\(error.reason)"))
@@ -124,9 +134,9 @@ extension Snapshot {
             var number = draw
             decision.splitBy = .chance
             if let sticky = route.pointee.stickyPool, let hash = pool(Int(sticky)).pointee.hash {
-                number = hash.hash(view, client: (client.high, client.low))
-                let origin = hash.origin(view, client: (client.high, client.low))
-                decision.splitBy = .key(pool: Int(sticky), origin)
+                let found = hash.find(view, client: (client.high, client.low))
+                number = found.hash
+                decision.splitBy = .key(pool: Int(sticky), found.origin)
             }
             decision.outcome = .pool(Int(router.pool(ofSplit: route, number: number)))
         case .redirect:
@@ -146,14 +156,17 @@ extension Snapshot {
     }
 
     /// The backends of a pool in the order in which a policy that has just begun would try them for one
-    /// session or request: indices, each at most once, and none that takes nothing.
-    public func candidates(ofPool index: Int, seed: UInt64) -> [Int] {
+    /// session or request: indices into `Pool.backendsBackupsLast`, each at most once, and none that takes
+    /// nothing. `key` is `RequestDecision.key`.
+    public func candidates(ofPool index: Int, key: UInt64, seed: UInt64) -> [Int] {
         let plan = pool(index)
-        var policy = PolicyState(
-            policy: plan.pointee.policy, candidates: plan.pointee.candidates, seed: seed)
+        var policy = PolicyState(plan.pointee.balance, seed: seed)
         var sequence = CandidateSequence()
         var order: [Int] = []
-        while let next = policy.next(&sequence, of: plan.pointee.candidates) { order.append(next) }
+        while let next = policy.take(&sequence, Choice(key: key)) {
+            plan.pointee.candidates.release(next)
+            order.append(next)
+        }
         return order
     }
 }

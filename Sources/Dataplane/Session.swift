@@ -13,6 +13,7 @@
 import Balancing
 import Base
 import HTTP1
+import Routing
 
 enum SessionState: UInt8 {
     /// In http mode: no request is being served.
@@ -50,6 +51,9 @@ struct Session: BitwiseCopyable {
     /// How many backends were tried.
     var attempts: UInt16
     var sequence: CandidateSequence
+    /// The hash of what the session, or its request, is chosen by; where the pool's policy needs one.
+    var key: UInt64 = 0
+    var keyOrigin = HashKeyOrigin.clientAddress
     /// True exactly while the backend's active count includes this session.
     var holdsBackend: Bool
     /// True exactly while `SharedState.waitForSocket` counts it: there was no descriptor for its backend.

@@ -34,16 +34,25 @@ public struct BackendPlan {
 /// One pool, compiled.
 public struct PoolPlan {
     public let name: UnsafeRawBufferPointer
-    public let policy: Policy
+    public let balance: PolicyPlan
+    /// As in `balance.candidates`: backups after all others.
     public let backends: UnsafePointer<BackendPlan>
-    public let candidates: Candidates
     /// What requests stick by; nil where they do not.
     public let hash: HashKeyPlan?
+    /// What the log calls the key and its fallback.
+    let keyNames: KeyNames
     /// Connections of each worker that wait for a request; 0 keeps none.
     public let idleConnections: Int
     public let idleConnectionTimeoutNanoseconds: UInt64
     /// Requests of one connection; `Int.max` where there is no limit.
     public let requestsPerConnection: Int
+}
+
+extension PoolPlan {
+    public var candidates: Candidates {
+        @inline(__always)
+        get { balance.candidates }
+    }
 }
 
 public struct Snapshot: @unchecked Sendable {
@@ -66,28 +75,7 @@ public struct Snapshot: @unchecked Sendable {
 
     /// `resolve` answers the socket address of a backend; host names were looked up before.
     public init(_ configuration: Configuration, resolve: (Backend) -> SocketAddress) {
-        let poolPlans = configuration.pools.map { pool in
-            let backends = pool.backends.map { backend in
-                let address = resolve(backend)
-                return BackendPlan(
-                    name: Self.keep(backend.name), address: address, isTCP: address.family != AF_UNIX)
-            }
-            let candidates = Candidates(
-                weights: pool.backends.map { UInt32($0.weight) },
-                maxSessions: pool.backends.map { UInt32($0.maxSessions ?? Int(UInt32.max)) })
-            let policy: Policy =
-                switch pool.balance {
-                case .roundRobin: .roundRobin
-                case .random: .random
-                }
-            return PoolPlan(
-                name: Self.keep(pool.name), policy: policy, backends: Self.keep(backends),
-                candidates: candidates, hash: pool.hash.map { HashKeyPlan($0) },
-                idleConnections: pool.keepAlive.idle,
-                idleConnectionTimeoutNanoseconds: pool.keepAlive.idleTimeoutNanoseconds,
-                requestsPerConnection: pool.keepAlive.maxRequests == 0
-                    ? Int.max : pool.keepAlive.maxRequests)
-        }
+        let poolPlans = configuration.pools.map { Self.poolPlan($0, resolve: resolve) }
         let indices = PoolIndices(configuration.pools)
         let listenerPlans = configuration.listeners.map { listener in
             ListenerPlan(
@@ -119,6 +107,20 @@ public struct Snapshot: @unchecked Sendable {
     public func pool(_ index: Int) -> UnsafePointer<PoolPlan> {
         precondition(index < poolCount)
         return pools + index
+    }
+
+    private static func poolPlan(_ pool: Pool, resolve: (Backend) -> SocketAddress) -> PoolPlan {
+        let backends = pool.backendsBackupsLast
+        let plans = backends.map { backend in
+            let address = resolve(backend)
+            return BackendPlan(name: keep(backend.name), address: address, isTCP: address.family != AF_UNIX)
+        }
+        return PoolPlan(
+            name: keep(pool.name), balance: PolicyPlan(pool, backends), backends: keep(plans),
+            hash: pool.hash.map { HashKeyPlan($0) }, keyNames: KeyNames(pool, keep: keep),
+            idleConnections: pool.keepAlive.idle,
+            idleConnectionTimeoutNanoseconds: pool.keepAlive.idleTimeoutNanoseconds,
+            requestsPerConnection: pool.keepAlive.maxRequests == 0 ? Int.max : pool.keepAlive.maxRequests)
     }
 
     private static func httpPlan(_ listener: Listener, _ pools: PoolIndices) -> UnsafePointer<HTTPPlan>? {

@@ -167,9 +167,7 @@ public struct Worker: ~Copyable {
         policies = .allocate(capacity: max(snapshot.poolCount, 1))
         random = RandomSource(seed: settings.seed &+ UInt64(settings.index))
         for index in 0..<snapshot.poolCount {
-            let pool = snapshot.pool(index)
-            let state = PolicyState(
-                policy: pool.pointee.policy, candidates: pool.pointee.candidates, seed: random.next())
+            let state = PolicyState(snapshot.pool(index).pointee.balance, seed: random.next())
             (policies + index).initialize(to: state)
         }
         bulkHints = .allocate(capacity: max(snapshot.poolCount, 1))

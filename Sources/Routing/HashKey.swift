@@ -19,6 +19,14 @@ public enum HashKeySource: UInt8, BitwiseCopyable, Sendable {
     case uri
 }
 
+/// What of a `HashKeyPlan` a request had.
+public enum HashKeyOrigin: UInt8, BitwiseCopyable, Sendable {
+    case key
+    case fallback
+    /// Neither: the client's address stood in.
+    case clientAddress
+}
+
 /// What requests of a pool stick by, compiled. Lives as long as the process.
 public struct HashKeyPlan: BitwiseCopyable, @unchecked Sendable {
     fileprivate struct Part: BitwiseCopyable {
@@ -48,24 +56,17 @@ public struct HashKeyPlan: BitwiseCopyable, @unchecked Sendable {
     /// The hash of the request's key; of its fallback where it lacks the key; of the client's address where
     /// it lacks both. `client` is that address without port, IPv4 in the low 32 bits.
     public func hash(_ request: RequestView, client: (high: UInt64, low: UInt64)) -> UInt64 {
-        if let hash = key.hash(request, client) { return hash }
-        if let hash = fallback.hash(request, client) { return hash }
-        return hashOfAddress(client)
+        find(request, client: client).hash
     }
 
-    /// What `hash` takes the key from, for people who ask why.
-    public func origin(_ request: RequestView, client: (high: UInt64, low: UInt64)) -> HashKeyOrigin {
-        if key.hash(request, client) != nil { return .key }
-        return fallback.hash(request, client) != nil ? .fallback : .clientAddress
+    /// The same, and what was hashed.
+    public func find(
+        _ request: RequestView, client: (high: UInt64, low: UInt64)
+    ) -> (hash: UInt64, origin: HashKeyOrigin) {
+        if let hash = key.hash(request, client) { return (hash, .key) }
+        if let hash = fallback.hash(request, client) { return (hash, .fallback) }
+        return (hashOfAddress(client), .clientAddress)
     }
-}
-
-/// Which part of a `HashKeyPlan` a request had.
-public enum HashKeyOrigin: Sendable {
-    case key
-    case fallback
-    /// Neither.
-    case clientAddress
 }
 
 extension HashKeyPlan.Part {
@@ -89,7 +90,14 @@ extension HashKeyPlan.Part {
 
 private func hashOfBytes(_ bytes: ByteView) -> UInt64 { weir_xxh64(bytes.start, bytes.count, 0) }
 
-private func hashOfAddress(_ address: (high: UInt64, low: UInt64)) -> UInt64 {
+/// The hash that stands for a name of the configuration, on every machine alike.
+public func stableHash(_ name: String) -> UInt64 {
+    let bytes = Array(name.utf8)
+    return weir_xxh64(bytes, bytes.count, 0)
+}
+
+/// The hash of a client's address without port, IPv4 in the low 32 bits.
+public func hashOfAddress(_ address: (high: UInt64, low: UInt64)) -> UInt64 {
     var octets = (address.high.bigEndian, address.low.bigEndian)
     return weir_xxh64(&octets, 16, 0)
 }

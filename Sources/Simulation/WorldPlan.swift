@@ -65,6 +65,26 @@ struct WorldPlan {
         if later.oneIn(16) { drawBurst(&later) }
         if later.oneIn(4) { drawUnixBackends(&later) }
         if isHTTP { drawHTTP(&source) }
+        // This number leaves the pinned seeds as they are.
+        var latest = PlanSource(random: RandomSource(seed: name.seed ^ 0xBA1A_0143))
+        if latest.oneIn(4) { drawPolicies(&latest) }
+    }
+
+    private mutating func drawPolicies(_ source: inout PlanSource) {
+        for pool in configuration.pools.indices {
+            let policy = BalancePolicy.allCases[Int(source.below(UInt64(BalancePolicy.allCases.count)))]
+            configuration.pools[pool].balance = policy
+            if policy == .consistentHash {
+                var hash = HashSettings(key: .clientAddress)
+                hash.algorithm = source.oneIn(2) ? .ketama : .maglev
+                if source.oneIn(2) { hash.boundedLoadPercent = Int(100 + source.below(100)) }
+                configuration.pools[pool].hash = hash
+            }
+            let count = configuration.pools[pool].backends.count
+            for backend in 0..<count - 1 where source.oneIn(4) {
+                configuration.pools[pool].backends[backend].isBackup = true
+            }
+        }
     }
 
     private mutating func drawUnixBackends(_ source: inout PlanSource) {

@@ -17,8 +17,9 @@ public struct RecordWriter {
     private let format: RecordFormat
     private var isFirstField = true
     private var overflowed = false
-    /// In text format: the open object's name, written before each key.
+    /// In text format: the names of the open objects, written before each key.
     private var prefix: StaticString?
+    private var innerPrefix: StaticString?
 
     /// Writes into `memory` up to `capacity` bytes, the line's end included.
     public init(into memory: UnsafeMutableRawPointer, capacity: Int, format: RecordFormat) {
@@ -131,20 +132,21 @@ public struct RecordWriter {
         quoteIfJSON()
     }
 
-    /// Begins an object within the record; one level only.
+    /// Begins an object within the record, or within such an object.
     public mutating func beginObject(_ key: StaticString) {
         if format == .json {
             begin(key)
             byte(UInt8(ascii: "{"))
             isFirstField = true
         } else {
-            prefix = key
+            if prefix == nil { prefix = key } else { innerPrefix = key }
         }
     }
 
     public mutating func endObject() {
         if format == .json { byte(UInt8(ascii: "}")) }
-        prefix = nil
+        if innerPrefix == nil { prefix = nil }
+        innerPrefix = nil
         isFirstField = false
     }
 
@@ -154,13 +156,16 @@ public struct RecordWriter {
         if !isFirstField { byte(format == .json ? UInt8(ascii: ",") : UInt8(ascii: " ")) }
         isFirstField = false
         quoteIfJSON()
-        if let prefix {
-            copy(UnsafeRawPointer(prefix.utf8Start), prefix.utf8CodeUnitCount)
-            byte(UInt8(ascii: "."))
-        }
+        if let prefix { self.prefix(prefix) }
+        if let innerPrefix { self.prefix(innerPrefix) }
         copy(UnsafeRawPointer(key.utf8Start), key.utf8CodeUnitCount)
         quoteIfJSON()
         byte(format == .json ? UInt8(ascii: ":") : UInt8(ascii: "="))
+    }
+
+    private mutating func prefix(_ name: StaticString) {
+        copy(UnsafeRawPointer(name.utf8Start), name.utf8CodeUnitCount)
+        byte(UInt8(ascii: "."))
     }
 
     private mutating func quoteIfJSON() {

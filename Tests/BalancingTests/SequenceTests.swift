@@ -1,72 +1,79 @@
+// What holds for every policy: a sequence meets each usable backend once, backups last, and nobody else.
+
 import Base
 import Testing
 
 @testable import Balancing
 
 @Suite struct SequenceTests {
-    @Test(arguments: [1, 2, 3, 4, 6, 10, 97, 100, 1024], [Policy.roundRobin, .random])
+    @Test(arguments: [1, 2, 3, 4, 6, 10, 97, 1024], Policy.allCases)
     func everyCandidateComesExactlyOnce(count: Int, policy: Policy) {
-        let candidates = pool(Array(repeating: 1, count: count))
-        var state = PolicyState(policy: policy, candidates: candidates, seed: UInt64(count))
+        let pool = plan(policy, Array(repeating: 1, count: count), maglevTableSize: 1021)
+        var state = PolicyState(pool, seed: UInt64(count))
+        var random = RandomSource(seed: 3)
         for _ in 0..<20 {
-            var sequence = CandidateSequence()
-            var met: [Int] = []
-            while let next = state.next(&sequence, of: candidates) { met.append(next) }
-            #expect(met.sorted() == Array(0..<count))
+            #expect(state.walk(key: random.next()).sorted() == Array(0..<count))
         }
     }
 
-    @Test func unusableCandidatesAreLeftOut() {
-        let candidates = pool([1, 0, 1, 0, 1])
-        var state = PolicyState(policy: .random, candidates: candidates, seed: 5)
+    @Test(arguments: Policy.allCases) func unusableCandidatesAreLeftOut(policy: Policy) {
+        var backends = shares([1, 0, 3, 2, 1])
+        backends[3].maxSessions = 1
+        var state = PolicyState(PolicyPlan(policy, backends), seed: 5)
+        #expect(state.plan.candidates.take(3))
+        #expect(state.plan.candidates.fullCount == 1)
+        var random = RandomSource(seed: 3)
+        for _ in 0..<200 { #expect(Set(state.walk(key: random.next())) == [0, 2, 4]) }
+        state.plan.candidates.release(3)
+        #expect(state.plan.candidates.fullCount == 0)
+        #expect(Set(state.walk()) == [0, 2, 3, 4])
+    }
+
+    @Test(arguments: Policy.allCases) func noUsableBackendGivesNone(policy: Policy) {
+        var state = PolicyState(plan(policy, [0, 0]), seed: 1)
+        #expect(state.walk() == [])
+        var empty = PolicyState(PolicyPlan(policy, []), seed: 1)
+        #expect(empty.walk() == [])
+    }
+
+    @Test(arguments: Policy.allCases) func backupsComeWhenNobodyElseIsUsable(policy: Policy) {
+        var backends = shares([1, 2, 1, 3], maxSessions: 1)
+        for index in 2...3 { backends[index].isBackup = true }
+        var state = PolicyState(PolicyPlan(policy, backends), seed: 5)
+        var random = RandomSource(seed: 3)
         var sequence = CandidateSequence()
-        var met: Set<Int> = []
-        while let next = state.next(&sequence, of: candidates) { met.insert(next) }
-        #expect(met == [0, 2, 4])
+        for _ in 0..<50 {
+            let walk = state.walk(key: random.next())
+            #expect(Set(walk[..<2]) == [0, 1])
+            #expect(Set(walk[2...]) == [2, 3])
+        }
+        #expect(Set([state.hold(key: 1), state.hold(key: 2)]) == [0, 1])
+        let backup = state.take(&sequence, Choice(key: 3))
+        #expect(backup == 2 || backup == 3)
+        #expect(sequence.pick.isBackup)
+        #expect(sequence.pick.full == 2)
+    }
+
+    @Test(arguments: Policy.allCases) func whoIsAlmostAlwaysFullIsNeverExceeded(policy: Policy) {
+        var state = PolicyState(plan(policy, Array(repeating: 1, count: 50), maxSessions: 2), seed: 2)
+        var random = RandomSource(seed: 3)
+        var held: [Int] = []
+        for _ in 0..<100 { held.append(state.hold(key: random.next())!) }
+        #expect(Set(held).count == 50)
+        #expect(state.hold() == nil)
+        #expect(state.plan.candidates.fullCount == 50)
+        for index in held { state.plan.candidates.release(index) }
+        #expect(state.plan.candidates.fullCount == 0)
     }
 
     @Test func theSessionsOfADeadBackendSpreadOverAllOthers() {
-        let candidates = pool(Array(repeating: 1, count: 10))
-        var state = PolicyState(policy: .roundRobin, candidates: candidates, seed: 9)
+        var state = PolicyState(plan(.roundRobin, Array(repeating: 1, count: 10)), seed: 9)
         var second = [Int](repeating: 0, count: 10)
         for _ in 0..<9000 {
-            var sequence = CandidateSequence()
-            let first = state.next(&sequence, of: candidates)
-            if first == 0 { second[state.next(&sequence, of: candidates)!] += 1 }
+            let walk = state.walk()
+            if walk[0] == 0 { second[walk[1]] += 1 }
         }
         // 900 sessions met the dead one. Steps coprime to ten reach four neighbours first.
         #expect(second.filter { $0 > 100 }.count >= 4)
-    }
-}
-
-@Suite struct WeightedRandomTests {
-    @Test(arguments: [[1, 1, 1], [5, 1, 1], [1, 2, 3, 4], [100, 1]] as [[UInt32]])
-    func proportionsAreWithinOnePercentOverAMillion(weights: [UInt32]) {
-        let candidates = pool(weights)
-        var state = PolicyState(policy: .random, candidates: candidates, seed: 42)
-        var counts = [Int](repeating: 0, count: weights.count)
-        let total = 1_000_000
-        for _ in 0..<total {
-            var sequence = CandidateSequence()
-            counts[state.next(&sequence, of: candidates)!] += 1
-        }
-        let sum = Double(weights.reduce(0, +))
-        for (count, weight) in zip(counts, weights) {
-            #expect(abs(Double(count) / Double(total) - Double(weight) / sum) < 0.01)
-        }
-    }
-
-    @Test func theSameSeedChoosesTheSame() {
-        let candidates = pool([3, 2, 1])
-        var one = PolicyState(policy: .random, candidates: candidates, seed: 11)
-        var two = PolicyState(policy: .random, candidates: candidates, seed: 11)
-        #expect(picks(1000, &one, candidates) == picks(1000, &two, candidates))
-    }
-
-    @Test func whenAlmostAllAreFullTheRestGetsItAll() {
-        let candidates = pool(Array(repeating: 1, count: 50), maxSessions: 1)
-        for index in 0..<49 { #expect(acquire(candidates, index)) }
-        var state = PolicyState(policy: .random, candidates: candidates, seed: 2)
-        #expect(picks(200, &state, candidates).allSatisfy { $0 == 49 })
     }
 }

@@ -311,7 +311,6 @@ func wrongForwarded(keys: String, message: String, suggestion: String?) {
         ("hash: { key: sni }", "unknown key `sni`", nil),
         ("hash: { key: \"header:\" }", "`` cannot name a header", nil),
         ("hash: { fallback: path }", "`hash` needs the key `key`", nil),
-        ("hash: { key: path, algorithm: maglev }", "unknown key `algorithm` in `hash`", nil),
         ("keep_alive: { idle: -1 }", "`-1` is not a whole number", nil),
         ("keep_alive: { idle_timeout: 0s }", "`0s` is out of range", nil),
     ] as [(String, String, String?)])

@@ -91,3 +91,24 @@ func trustedPeers(peer: ClientAddress, isTrusted: Bool) throws {
     let http = try #require(try snapshot().listener(2).pointee.http)
     #expect(!http.pointee.forwarded.trusts(ClientAddress(high: 0, low: 0x7F00_0001, port: 1, family: .ipv4)))
 }
+
+@Test func backupsStandBehindTheOthersAndPoliciesAreWhatTheFileSays() throws {
+    let text = """
+        listeners: { web: { bind: "127.0.0.1:80", mode: http, pool: a } }
+        pools:
+          a:
+            balance: consistent_hash
+            hash: { key: "header:x-user", fallback: path, algorithm: ketama }
+            backends: [{ name: spare, address: "10.0.0.1:80", backup: true }, { name: one, address: "10.0.0.2:80" }]
+        """
+    let configuration = try Configuration.read(Array(text.utf8), file: "test", environment: { _ in nil })
+    let snapshot = Snapshot(configuration) { _ in .init(ipv4: 0x0A00_0001, port: 80) }
+    let pool = snapshot.pool(0)
+    #expect(pool.pointee.balance.policy == .ketama)
+    #expect(
+        (0..<2).map { String(decoding: pool.pointee.backends[$0].name, as: UTF8.self) } == ["one", "spare"])
+    let names = [HashKeyOrigin.key, .fallback, .clientAddress].map {
+        String(decoding: pool.pointee.keyNames.name($0), as: UTF8.self)
+    }
+    #expect(names == ["header:x-user", "path", "client_ip"])
+}

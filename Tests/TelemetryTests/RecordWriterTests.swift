@@ -126,4 +126,22 @@ func withBytes(_ bytes: [UInt8], _ body: (UnsafeRawBufferPointer) -> Void) {
         }
         #expect(line == #"{"a":1,"pick":{"b":2,"c":3},"d":4}"# + "\n")
     }
+
+    @Test(arguments: [RecordFormat.json, .text]) func objectsNestTwice(format: RecordFormat) {
+        let line = record(format) { writer in
+            writer.beginObject("pick")
+            writer.number("a", 1)
+            writer.beginObject("excluded")
+            writer.number("full", 2)
+            writer.endObject()
+            writer.number("b", 3)
+            writer.endObject()
+            writer.number("c", 4)
+        }
+        #expect(
+            line
+                == (format == .json
+                    ? #"{"pick":{"a":1,"excluded":{"full":2},"b":3},"c":4}"#
+                    : "pick.a=1 pick.excluded.full=2 pick.b=3 c=4") + "\n")
+    }
 }

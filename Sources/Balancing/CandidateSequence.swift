@@ -1,0 +1,88 @@
+// The candidate sequence that a session walks: first whom the policy chooses, then, where that one refuses,
+// every other usable candidate once. Also what a choice leaves behind for the log.
+
+import Base
+
+/// What a policy looks at beside the candidates.
+public struct Choice: BitwiseCopyable, Sendable {
+    /// The hash of what sessions stick by; only policies with `Policy.needsKey` look at it.
+    public var key: UInt64
+    /// The worker's clock, in nanoseconds.
+    public var now: UInt64
+
+    public init(key: UInt64 = 0, now: UInt64 = 0) {
+        self.key = key
+        self.now = now
+    }
+}
+
+/// Why the last candidate was taken.
+public struct Pick: BitwiseCopyable, Sendable {
+    /// What the policy compared, where it compares: see `Policy.hasScore`.
+    public internal(set) var score: UInt32 = 0
+    /// Backends of the pool that had as many sessions as they may.
+    public internal(set) var full: UInt16 = 0
+    /// Backends that the key would have gone to and that had more than their share of sessions.
+    public internal(set) var overBound: UInt8 = 0
+    /// A backup was taken: nobody else was usable.
+    public internal(set) var isBackup = false
+
+    public init() {}
+}
+
+/// Where a session is in its walk over a pool's candidates: each at most once, backups after all others.
+public struct CandidateSequence: BitwiseCopyable, Sendable {
+    public internal(set) var pick = Pick()
+    /// Whom the policy chose.
+    private var chosen = Remembered()
+    /// Coprime to the number of candidates, so that the walk meets each once; 0 until it is needed.
+    private var step: UInt16 = 0
+    /// How many positions of the walk were used, passed-over ones included.
+    private var walked: UInt16 = 0
+    private(set) var isAmongBackups = false
+
+    public init() {}
+
+    /// True where the policy has had no say yet.
+    var isFresh: Bool { chosen.count == 0 }
+    /// True where it may not have another.
+    var isAtLimit: Bool { chosen.isFull }
+
+    @inline(__always)
+    func wasChosen(_ index: Int) -> Bool { chosen.contains(index) }
+
+    mutating func noteChoice(_ index: Int) { chosen.add(index) }
+
+    mutating func enterBackups() {
+        chosen = Remembered()
+        step = 0
+        walked = 0
+        isAmongBackups = true
+    }
+
+    /// The walk goes on in steps of a random size, so that the sessions of a dead backend spread over all
+    /// the others instead of falling on its neighbour.
+    mutating func takeFollowing(of candidates: Candidates, _ random: inout RandomSource) -> Int? {
+        let count = UInt32(candidates.count)
+        if step == 0 { step = UInt16(Self.randomStep(coprimeTo: count, random: &random)) }
+        while UInt32(walked) < count {
+            let index = Int((UInt32(chosen.first) + UInt32(walked) * UInt32(step)) % count)
+            walked += 1
+            if !chosen.contains(index), candidates.take(index) { return index }
+        }
+        return nil
+    }
+
+    private static func randomStep(coprimeTo count: UInt32, random: inout RandomSource) -> UInt32 {
+        if count <= 2 { return 1 }
+        var step = 1 + random.next(below: count - 1)
+        while greatestCommonDivisor(step, count) != 1 { step = step % (count - 1) + 1 }
+        return step
+    }
+
+    private static func greatestCommonDivisor(_ a: UInt32, _ b: UInt32) -> UInt32 {
+        var (a, b) = (a, b)
+        while b != 0 { (a, b) = (b, a % b) }
+        return a
+    }
+}
