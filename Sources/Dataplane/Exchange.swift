@@ -84,6 +84,8 @@ struct Exchange: BitwiseCopyable {
     var refusal: UInt8 = 0
     // Nanoseconds of the worker's clock; 0 where it has not happened.
     var startedAt: UInt64 = 0
+    /// When the request got a backend: from there on its body is read.
+    var attachedAt: UInt64 = 0
     var requestSentAt: UInt64 = 0
     var firstByteAt: UInt64 = 0
     /// Bytes of the request that were taken in. Of a tunnel, less those that its session had received before.

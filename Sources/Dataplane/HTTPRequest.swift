@@ -262,6 +262,7 @@ extension Worker {
         session.pointee.lastActivityAt = now
         let exchange = exchange(session)
         exchange.pointee.requestSentAt = 0
+        exchange.pointee.attachedAt = now
         startSending(slot, session, .toBackend)
         if !session.isInKernel(.receiveFromBackend), !session.isInKernel(.cancelReceiveFromBackend) {
             receive(slot, session, .toClient)

@@ -378,7 +378,8 @@ extension Worker {
             let bodyIdle = plan.pointee.requestBodyIdleTimeoutNanoseconds
             let slowest = exchange.pointee.bytesIn / Self.leastBodyRate &* 1_000_000_000
             return min(
-                session.pointee.lastActivityAt &+ bodyIdle, exchange.pointee.startedAt &+ bodyIdle &+ slowest)
+                session.pointee.lastActivityAt &+ bodyIdle, exchange.pointee.attachedAt &+ bodyIdle &+ slowest
+            )
         }
         if waitsForResponseHead(exchange) {
             return exchange.pointee.requestSentAt &+ plan.pointee.responseHeadTimeoutNanoseconds
