@@ -278,7 +278,8 @@ extension Worker {
         let exchange = exchange(session)
         let relay = session.relay(.toBackend)
         if exchange.pointee.request.phase == .dropped {
-            buffers.drop(&relay.pointee.input)
+            // One that may be sent again is whole: what came behind it is the next one.
+            if exchange.pointee.replay == BufferRing.none { buffers.drop(&relay.pointee.input) }
             return
         }
         guard session.pointee.connection != BackendConnection.none, exchange.pointee.request.phase == .body
