@@ -100,7 +100,7 @@ struct Exchange: BitwiseCopyable {
 /// What of a request the log will say: copied, because its buffer is long gone then. Queries are left out: they may
 /// hold what is nobody's business.
 struct ExchangeText: BitwiseCopyable {
-    /// Places in the exchange's memory, by `TextField`.
+    /// How much of each is kept, by `Part`.
     private var lengths = InlineArray<6, UInt16>(repeating: 0)
 
     enum Part: Int, CaseIterable {
@@ -164,13 +164,10 @@ struct HTTPMemory: ~Copyable {
         fields = FieldTable(fieldMemory, capacity: snapshot.headerLimit)
         textBytes = exchanges * ExchangeText.memoryBytes
         texts = PagedMemory.reserve(byteCount: textBytes)
-        capacity = snapshot.headerLimit
     }
 
-    private let capacity: Int
-
     deinit {
-        PagedMemory.release(fieldMemory, byteCount: capacity * MemoryLayout<Field>.stride)
+        PagedMemory.release(fieldMemory, byteCount: fields.capacity * MemoryLayout<Field>.stride)
         PagedMemory.release(texts, byteCount: textBytes)
     }
 

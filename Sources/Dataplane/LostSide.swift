@@ -68,7 +68,7 @@ extension Worker {
                 finishReset(slot, session, side.reason)
                 return
             }
-            if outward.pointee.phase != .ended || !isDelivered(session) {
+            if outward.pointee.phase != .ended || undelivered(session) > 0 {
                 stop(slot, session, side.outward.opposite)
             }
         }
@@ -88,10 +88,6 @@ extension Worker {
         if !session.isInKernel(.send(direction)) { dropQueue(relay) }
         if session.isInKernel(.receive(direction)) { stopReceiving(slot, session, direction) }
         watchSource(slot, session, direction)
-    }
-
-    private func isDelivered(_ session: UnsafeMutablePointer<Session>) -> Bool {
-        undelivered(session) == 0
     }
 
     /// Bytes of the last words that the other side's kernel has not taken over.

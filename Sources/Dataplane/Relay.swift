@@ -329,7 +329,7 @@ extension Worker {
 
     /// Gives back every queued buffer; none may be in a send.
     mutating func dropQueue(_ relay: UnsafeMutablePointer<Relay>) {
-        while relay.pointee.queue.count > 0 { dequeue(relay) }
+        buffers.drop(&relay.pointee.queue)
     }
 
     // MARK: Waiting for buffers
