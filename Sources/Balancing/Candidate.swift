@@ -120,6 +120,13 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
     /// Sessions of the whole pool now, where the policy counts them.
     var activeCount: Int { max(whole.active.load(ordering: .relaxed), 0) }
 
+    /// Sessions of all candidates now, added up: for what happens rarely.
+    public var activeSum: Int {
+        var sum = 0
+        for index in 0..<count { sum += max(self[index].active.load(ordering: .relaxed), 0) }
+        return sum
+    }
+
     /// Counts of the whole pool.
     var whole: PoolCounts {
         @inline(__always)

@@ -17,7 +17,13 @@ extension Worker {
             if session.pointee.connectFailure == .ok, pool.pointee.candidates.fullCount > 0 {
                 session.pointee.connectFailure = .backendsFull
             }
-            noBackendLeft(slot, session, .noBackend)
+            if session.pointee.isHTTP, exchange(session).pointee.mayStartOver {
+                exchange(session).pointee.mayStartOver = false
+                session.pointee.sequence = CandidateSequence()
+                connectNext(slot, session)
+            } else if !retryConnecting(slot, session) {
+                noBackendLeft(slot, session, .noBackend)
+            }
             return
         }
         session.pointee.backend = UInt16(index)
@@ -85,7 +91,11 @@ extension Worker {
     /// Of this attempt.
     private func connectDeadline(_ session: UnsafeMutablePointer<Session>) -> UInt64 {
         let listener = snapshot.listener(Int(session.pointee.listener))
-        return session.pointee.connectStartedAt &+ listener.pointee.connectTimeoutNanoseconds
+        var timeout = listener.pointee.connectTimeoutNanoseconds
+        if session.pointee.isHTTP {
+            timeout = min(timeout, retryPlan(session, exchange(session)).pointee.perTryNanoseconds)
+        }
+        return session.pointee.connectStartedAt &+ timeout
     }
 
     private func backend(of session: UnsafeMutablePointer<Session>) -> UnsafePointer<BackendPlan> {

@@ -46,6 +46,7 @@ public struct PoolPlan {
     public let idleConnectionTimeoutNanoseconds: UInt64
     /// Requests of one connection; `Int.max` where there is no limit.
     public let requestsPerConnection: Int
+    let retries: UnsafePointer<RetryCount>
 }
 
 extension PoolPlan {
@@ -120,7 +121,8 @@ public struct Snapshot: @unchecked Sendable {
             hash: pool.hash.map { HashKeyPlan($0) }, keyNames: KeyNames(pool, keep: keep),
             idleConnections: pool.keepAlive.idle,
             idleConnectionTimeoutNanoseconds: pool.keepAlive.idleTimeoutNanoseconds,
-            requestsPerConnection: pool.keepAlive.maxRequests == 0 ? Int.max : pool.keepAlive.maxRequests)
+            requestsPerConnection: pool.keepAlive.maxRequests == 0 ? Int.max : pool.keepAlive.maxRequests,
+            retries: RetryCount.make())
     }
 
     private static func httpPlan(_ listener: Listener, _ pools: PoolIndices) -> UnsafePointer<HTTPPlan>? {
@@ -140,6 +142,9 @@ public struct Snapshot: @unchecked Sendable {
                 tunnelTimeoutNanoseconds: timeouts.tunnelNanoseconds,
                 bodyLimitBytes: UInt64(listener.limits.bodySizeBytes), forwarded: forwarded,
                 router: Router(listener.routes.map { RouteDefinition($0, pools) }),
+                retries: keep(
+                    ([listener.retry] + listener.routes.map { $0.retry ?? listener.retry }).map(
+                        RetryPlan.init)),
                 defaultPool: listener.pool.map { pools.index[$0]! })
         ])
     }
