@@ -4,7 +4,8 @@
 extension Validation {
     /// The keys that only http listeners have; a dot leads into a section.
     private static let httpKeys = [
-        "routes", "forwarded", "retry", "timeouts.request_head", "timeouts.request_body_idle", "timeouts.keep_alive",
+        "routes", "forwarded", "retry", "timeouts.request_head", "timeouts.request_body_idle",
+        "timeouts.keep_alive",
         "timeouts.response_head", "timeouts.tunnel", "limits.body_size",
     ]
 
