@@ -73,11 +73,16 @@ extension AffinityPlan {
             name: name, path: settings.path,
             maxAgeSeconds: settings.timeToLiveNanoseconds.map { $0 / 1_000_000_000 },
             isHTTPOnly: settings.isHTTPOnly, sameSite: settings.sameSite.attribute)
-        // No name holds a zero byte, so that no two pairs of names run into one text.
-        let numbers = backends.map { stableHash(pool.name + "\0" + $0.name) }
+        let numbers = backends.map { affinityNumber(pool: pool.name, backend: $0.name) }
         self = .cookie(
             CookieAffinity(cookie: cookie, numbers: StickyIdentities(numbers), isSecure: settings.isSecure))
     }
+}
+
+/// What stands for a backend in cookies, in every process and on every machine. No name holds a zero byte, so that
+/// no two pairs of names run into one text.
+package func affinityNumber(pool: String, backend: String) -> UInt64 {
+    stableHash(pool + "\0" + backend)
 }
 
 extension SameSite {
