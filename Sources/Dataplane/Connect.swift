@@ -13,7 +13,8 @@ extension Worker {
         let pool = snapshot.pool(Int(session.pointee.pool))
         let policy = policies + Int(session.pointee.pool)
         let choice = Choice(
-            key: session.pointee.key, now: now, sticky: session.pointee.sticky.index)
+            key: session.pointee.key, now: now,
+            sticky: mutant(.stickyIgnored) ? nil : session.pointee.sticky.index)
         guard let index = policy.pointee.take(&session.pointee.sequence, choice) else {
             if session.pointee.connectFailure == .ok, pool.pointee.candidates.fullCount > 0 {
                 session.pointee.connectFailure = .backendsFull
