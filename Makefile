@@ -25,7 +25,7 @@ FUZZ_SECONDS = 60
 # Configurations to start from; the schema is for editors.
 samples = tcp.yaml http.yaml redis.yaml postgres.yaml weir.schema.json
 
-.PHONY: help run build simulate test test-epoll simulate-mutants weir-bench fuzz lint bench install uninstall clean \
+.PHONY: help run build simulate test test-epoll simulate-mutants weir-bench choices fuzz lint bench install uninstall clean \
 	packages run-packages test-packages bench-packages swift
 
 help: ## list the targets
@@ -40,6 +40,9 @@ build: packages swift ## build Weir, optimised, into .build/release
 
 weir-bench: packages swift ## build the load generator (docs/weir-bench.md)
 	$(SWIFT) build -c release --static-swift-stdlib --product weir-bench
+
+choices: weir-bench ## measure choices a second of each balancing policy
+	.build/release/weir-bench choices
 
 simulate: packages swift ## build the seed runner: .build/release/simulate --help
 	$(SWIFT) build -c release --static-swift-stdlib --product simulate
