@@ -29,7 +29,7 @@ let measuringTargets: [Target] =
     ? []
     : [
         .executableTarget(
-            name: "measure-routing", dependencies: ["HTTP1", "Routing"], swiftSettings: common),
+            name: "measure-routing", dependencies: ["HTTP1", "Routing"], swiftSettings: common)
     ]
 
 let package = Package(

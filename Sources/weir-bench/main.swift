@@ -72,7 +72,8 @@ func choices(_ words: [String]) throws(BenchError) -> Int32 {
 
 func policy(_ name: String) throws(BenchError) -> Policy {
     if let policy = Policy.allCases.first(where: { $0.benchName == name }) { return policy }
-    throw BenchError("--policy is one of \(Policy.allCases.map(\.benchName).joined(separator: ", ")), not `\(name)`")
+    let names = Policy.allCases.map(\.benchName).joined(separator: ", ")
+    throw BenchError("--policy is one of \(names), not `\(name)`")
 }
 
 func mode(_ arguments: inout Arguments) throws(BenchError) -> Mode? {
