@@ -85,7 +85,7 @@ let package = Package(
         .executableTarget(
             name: "weir-bench", dependencies: ["Balancing", "Bench"], swiftSettings: common),
 
-        .testTarget(name: "BenchTests", dependencies: ["Bench", "Base"], swiftSettings: common),
+        .testTarget(name: "BenchTests", dependencies: ["Balancing", "Bench", "Base"], swiftSettings: common),
         .testTarget(name: "BaseTests", dependencies: ["Base"], swiftSettings: common),
         .testTarget(
             name: "BalancingTests", dependencies: ["Balancing", "Base"], swiftSettings: common),
