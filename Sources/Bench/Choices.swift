@@ -43,6 +43,7 @@ extension Policy {
     }
 }
 
+/// The measurement itself.
 public enum Choices {
     /// One figure is the middle one of so many measurements.
     private static var measurements: Int { 5 }

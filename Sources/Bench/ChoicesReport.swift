@@ -2,6 +2,7 @@
 
 import Balancing
 
+/// The figures of one `weir-bench choices`.
 public struct ChoicesReport {
     struct Row {
         let policy: Policy
@@ -16,6 +17,7 @@ public struct ChoicesReport {
 
     init(backendCounts: [Int]) { self.backendCounts = backendCounts }
 
+    /// A table for each kind of weights.
     public func text() -> String {
         var text = ""
         for weights in Weights.allCases {
@@ -34,6 +36,7 @@ public struct ChoicesReport {
         return text
     }
 
+    /// One JSON object on a line; times of choices in nanoseconds.
     public func json() -> String {
         let rows = rows.map { row in
             object([

@@ -33,6 +33,7 @@ enum Help {
           --backends N          of the pool; may be repeated (3, 100, 1000 and 10000)
           --duration TIME       of CPU, of each of the five measurements behind a figure (50ms)
           --json                print one JSON object
+          --svg FOLDER          instead, draw what each policy does into FOLDER/POLICY.svg
 
         ADDRESS is HOST:PORT, [IPV6]:PORT or unix:PATH. BYTES may be written 64KiB or 1MiB, TIME 20ms or 5m.
         Example: weir-bench origin --listen 127.0.0.1:9000 &

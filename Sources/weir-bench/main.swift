@@ -64,7 +64,14 @@ func choices(_ words: [String]) throws(BenchError) -> Int32 {
     if !counts.isEmpty { options.backendCounts = counts }
     if let time = try arguments.value("--duration") { options.nanoseconds = try Quantities.duration(time) }
     let wantsJSON = arguments.flag("--json")
+    let folder = try arguments.value("--svg")
     try arguments.finish()
+    if let folder {
+        for policy in options.policies {
+            try writeFile("\(folder)/\(policy.benchName).svg", PolicyPicture(policy).svg())
+        }
+        return 0
+    }
     let report = Choices.run(options)
     print(wantsJSON ? report.json() : report.text(), terminator: "")
     return 0
@@ -80,6 +87,14 @@ func mode(_ arguments: inout Arguments) throws(BenchError) -> Mode? {
     guard let text = try arguments.value("--mode") else { return nil }
     guard let mode = Mode(rawValue: text) else { throw BenchError("--mode is http or tcp, not `\(text)`") }
     return mode
+}
+
+func writeFile(_ path: String, _ text: String) throws(BenchError) {
+    guard let file = fopen(path, "w") else {
+        throw BenchError("cannot write \(path): \(String(cString: strerror(errno)))")
+    }
+    let isWritten = fputs(text, file) >= 0
+    guard fclose(file) == 0, isWritten else { throw BenchError("cannot write \(path)") }
 }
 
 func standardError(_ text: String) {

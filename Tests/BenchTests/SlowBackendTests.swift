@@ -38,7 +38,8 @@ import Testing
     }
 
     /// Sessions at once are what these see: ten times longer ones are a tenth as many.
-    @Test(arguments: [Policy.leastConnections, .powerOfTwo]) func countsOfSessionsFindTheSlowOne(policy: Policy) {
+    @Test(arguments: [Policy.leastConnections, .powerOfTwo])
+    func countsOfSessionsFindTheSlowOne(policy: Policy) {
         let world = SlowBackend()
         let share = shareWhileSlow(world.run(policy), of: world)
         #expect(share > 0.03 && share < 0.15)

@@ -296,6 +296,7 @@ def test_help_fits_a_screen():
     (["load", "--target", "unix:/no/such/socket"], "there is no socket"),
     (["origin"], "--listen is missing"),
     (["choices", "--policy", "consistent_hash"], "--policy is one of round_robin, "),
+    (["choices", "--svg", "/no/such/folder"], "cannot write /no/such/folder/round_robin.svg"),
     (["choices", "--backends", "0"], "a number from 1 to 65535"),
     (["origin", "--listen", "127.0.0.1:0", "--delay", "20ms:5"], "is no share"),
     (["origin", "--listen", "203.0.113.1:80"], "cannot listen on 203.0.113.1:80"),
@@ -372,6 +373,17 @@ def test_choices_are_measured_for_each_policy_and_number_of_backends():
 
 
 # -- The documentation
+
+def test_the_pictures_of_policies_are_what_the_policies_do(tmp_path):
+    run = bench("choices", "--svg", tmp_path)
+    assert run.returncode == 0, run.stderr
+    drawn = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    page = (ROOT / "docs/balancing.md").read_text()
+    assert len(drawn) == 9
+    for name, text in drawn.items():
+        assert (ROOT / "docs/pictures" / name).read_text() == text, f"{name}: weir-bench choices --svg docs/pictures"
+        assert f"](pictures/{name})" in page
+
 
 def test_the_examples_of_the_documentation_work(new_origin):
     """Each line in the page's shell blocks, with free ports and less time. Those that end in `&` are origins."""
