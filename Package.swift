@@ -29,9 +29,7 @@ let measuringTargets: [Target] =
     ? []
     : [
         .executableTarget(
-            name: "measure-routing", dependencies: ["HTTP1", "Routing"], swiftSettings: common),
-        .executableTarget(
-            name: "measure-balancing", dependencies: ["Balancing", "Base"], swiftSettings: common),
+            name: "measure-routing", dependencies: ["HTTP1", "Routing"], swiftSettings: common)
     ]
 
 let package = Package(
@@ -79,13 +77,15 @@ let package = Package(
             swiftSettings: common),
         .executableTarget(
             name: "weir", dependencies: ["Control", "LogReading"], swiftSettings: common),
-        // The load generator. It shares the ring and the HTTP parser with what it measures, and nothing else.
+        // The load generator. It shares the ring and the HTTP parser with what it measures, and no more of the
+        // data plane; beside it, what measures the policies by themselves.
         .target(
-            name: "Bench", dependencies: ["Base", "HTTP1", "Ring", "EmulatedKernel", "CLinux"],
+            name: "Bench", dependencies: ["Balancing", "Base", "HTTP1", "Ring", "EmulatedKernel", "CLinux"],
             swiftSettings: common),
-        .executableTarget(name: "weir-bench", dependencies: ["Bench"], swiftSettings: common),
+        .executableTarget(
+            name: "weir-bench", dependencies: ["Balancing", "Bench"], swiftSettings: common),
 
-        .testTarget(name: "BenchTests", dependencies: ["Bench", "Base"], swiftSettings: common),
+        .testTarget(name: "BenchTests", dependencies: ["Balancing", "Bench", "Base"], swiftSettings: common),
         .testTarget(name: "BaseTests", dependencies: ["Base"], swiftSettings: common),
         .testTarget(
             name: "BalancingTests", dependencies: ["Balancing", "Base"], swiftSettings: common),

@@ -71,8 +71,6 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
     private let counts: UnsafeMutablePointer<PoolCounts>
     private let countsSessions: Bool
     public let count: Int
-    /// True where every candidate has the same weight, and it is not 0.
-    public let weightsAreEqual: Bool
     /// The sum of the weights.
     public let totalWeight: UInt64
 
@@ -88,7 +86,7 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
         }
         self.countsSessions = countsSessions
         count = backends.count
-        (weightsAreEqual, totalWeight) = Self.sums(backends[...])
+        totalWeight = Self.sum(backends[...])
     }
 
     /// Those of `whole` that are at these places.
@@ -98,15 +96,11 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
         unsafe counts = whole.counts
         countsSessions = whole.countsSessions
         count = places.count
-        (weightsAreEqual, totalWeight) = Self.sums(backends[places])
+        totalWeight = Self.sum(backends[places])
     }
 
-    private static func sums(_ backends: ArraySlice<BackendShare>) -> (areEqual: Bool, sum: UInt64) {
-        let weight = backends.first?.weight ?? 0
-        return (
-            weight > 0 && backends.allSatisfy { $0.weight == weight },
-            backends.reduce(0) { $0 + UInt64($1.weight) }
-        )
+    private static func sum(_ backends: ArraySlice<BackendShare>) -> UInt64 {
+        backends.reduce(0) { $0 + UInt64($1.weight) }
     }
 
     /// A candidate in place.
