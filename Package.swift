@@ -29,7 +29,10 @@ let measuringTargets: [Target] =
     ? []
     : [
         .executableTarget(
-            name: "measure-routing", dependencies: ["HTTP1", "Routing"], swiftSettings: common)
+            name: "measure-routing", dependencies: ["HTTP1", "Routing"], swiftSettings: common),
+        .executableTarget(
+            name: "measure-probing", dependencies: ["Base", "EmulatedKernel", "Probing", "Ring"],
+            swiftSettings: common),
     ]
 
 let package = Package(
@@ -56,6 +59,9 @@ let package = Package(
         .target(name: "EmulatedKernel", dependencies: ["Ring", "Base"], swiftSettings: common),
         .target(name: "SimulatedKernel", dependencies: ["Ring", "Base"], swiftSettings: common),
         .target(name: "Telemetry", dependencies: ["Base"], swiftSettings: common),
+        // Short exchanges with servers, off the workers' threads: what health checks are made of.
+        .target(
+            name: "Probing", dependencies: ["Base", "CLiburing", "HTTP1", "Ring"], swiftSettings: common),
         .target(name: "LogReading", dependencies: ["Configuration"], swiftSettings: pure),
         .target(
             name: "Dataplane",
@@ -93,6 +99,10 @@ let package = Package(
         .target(
             name: "HTTP1Oracle", dependencies: ["HTTP1"], path: "Tests/HTTP1Oracle", swiftSettings: common),
         .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1", "HTTP1Oracle"], swiftSettings: common),
+        .testTarget(
+            name: "ProbingTests",
+            dependencies: ["Base", "CLinux", "EmulatedKernel", "Probing", "Ring", "SimulatedKernel"],
+            swiftSettings: common),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "Base"], swiftSettings: common),
         .testTarget(name: "LogReadingTests", dependencies: ["LogReading"], swiftSettings: common),
         .testTarget(

@@ -158,6 +158,15 @@ public struct Ring: ~Copyable {
         weir_sqe_set_token(entry, token.bits)
     }
 
+    /// Receives once, up to `count` bytes; `memory` must stay valid until the completion.
+    public func receive(
+        _ descriptor: Int32, into memory: UnsafeMutableRawPointer, count: Int, token: Token
+    ) {
+        let entry = entry()
+        io_uring_prep_recv(entry, descriptor, memory, count, 0)
+        weir_sqe_set_token(entry, token.bits)
+    }
+
     /// Sends all of it unless the connection fails: the kernel retries short sends.
     @inline(__always)
     public func send(_ descriptor: Int32, _ bytes: UnsafeRawPointer, count: Int, token: Token) {
