@@ -132,6 +132,13 @@ enum Keys {
                     "The pool that serves it; in http mode what no route matches."),
                 Field("timeouts", \.timeouts, timeouts),
                 Field("limits", \.limits, listenerLimits),
+                Field("rate_limit", \.rateLimit, rateLimit, absent: "no limit"),
+                Field(
+                    "allow", \.allow, addressList, absent: "everybody",
+                    "The only clients that are served (http mode: others get 403; tcp mode: are closed)."),
+                Field(
+                    "deny", \.deny, addressList, absent: "nobody",
+                    "Clients that are not served. Of blocks in `allow` and `deny` the longest decides."),
                 Field(
                     "relay", \.relay, .choice("relay"),
                     "How bytes are moved; `auto` copies small traffic and splices bulk."),

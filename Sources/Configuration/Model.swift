@@ -80,6 +80,11 @@ public struct Listener: Equatable, Sendable {
     public var pool: String?
     public var timeouts = ListenerTimeouts()
     public var limits = ListenerLimits()
+    /// In http mode of requests, in tcp mode of sessions; nil: no limit.
+    public var rateLimit: RateLimitSettings?
+    /// Who is served; empty: everybody but whom `deny` names. Of blocks in both lists the longest decides.
+    public var allow: [AddressRange] = []
+    public var deny: [AddressRange] = []
     public var relay = RelayChoice.automatic
     /// In http mode; the first that matches a request decides.
     public var routes: [Route] = []

@@ -57,7 +57,9 @@ public final class Server {
             backend.address.socketAddress ?? addresses[backend.address]!
         }
         shared = .allocate(capacity: 1)
-        shared.initialize(to: SharedState(snapshot: snapshot))
+        var seed: UInt64 = 0
+        _ = weir_random_bytes(&seed, 8)
+        shared.initialize(to: SharedState(snapshot: snapshot, seed: seed))
         report(configuration, engine, sizing, configuredSessions: configuredSessions)
         do throws(Failure) {
             try startWorkers(configuration, snapshot, engine, sizing)

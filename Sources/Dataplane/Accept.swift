@@ -275,20 +275,22 @@ extension Worker {
             connectedAt: 0, firstByteAt: 0, lastActivityAt: now, toBackend: Relay(), toClient: Relay())
         let limit = plan.pointee.sessionsPerClient
         let needsKey = snapshot.pool(Int(plan.pointee.pool)).pointee.balance.policy.needsKey
-        if accessLog.isOn || limit > 0 || plan.pointee.http != nil || needsKey {
+        let isTCP = plan.pointee.http == nil
+        let isGuarded = plan.pointee.access.isOn || plan.pointee.rateLimit != RateLimitPlans.none
+        if accessLog.isOn || limit > 0 || !isTCP || needsKey || isGuarded {
             session.pointee.client = clientAddress(descriptor)
         }
         if needsKey { noteClientKey(session) }
+        if isTCP, isGuarded, let reason = refusal(of: session.pointee.client, plan) {
+            finish(slot, session, reason)
+            return
+        }
         if limit > 0, !countClient(session, limit: limit) {
             finish(slot, session, .clientLimit)
             return
         }
         session.pointee.localPort = port
-        if plan.pointee.http != nil {
-            beginHTTP(slot, session)
-        } else {
-            connectNext(slot, session)
-        }
+        if isTCP { connectNext(slot, session) } else { beginHTTP(slot, session) }
     }
 
     private func clientAddress(_ descriptor: Int32) -> ClientAddress {

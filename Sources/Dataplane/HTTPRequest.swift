@@ -164,7 +164,10 @@ extension Worker {
         let plan = httpPlan(session)
         let router = plan.pointee.router
         let view = RequestView(head, base: octets, fields: http.fields)
-        guard let index = router.routeCount > 0 ? router.match(view) : nil else {
+        let match = router.routeCount > 0 ? router.match(view) : nil
+        if let match { exchange.pointee.route = UInt32(match) }
+        guard mayGoOn(slot, session, exchange, view, head) else { return }
+        guard let index = match else {
             guard let pool = plan.pointee.defaultPool else {
                 consumeHead(session, head)
                 answer(slot, session, 404, .noRoute)
@@ -174,7 +177,6 @@ extension Worker {
             send(slot, session, exchange, octets, head, nil)
             return
         }
-        exchange.pointee.route = UInt32(index)
         let route = router.plan(index)
         switch route.pointee.action {
         case .pool: session.pointee.pool = route.pointee.pool

@@ -42,7 +42,7 @@ public enum Simulation {
             }
         }
         let shared = UnsafeMutablePointer<SharedState>.allocate(capacity: 1)
-        shared.initialize(to: SharedState(snapshot: snapshot))
+        shared.initialize(to: SharedState(snapshot: snapshot, seed: seed))
         let counters = UnsafeMutablePointer<CounterTable>.allocate(capacity: 1)
         counters.initialize(to: CounterTable(reasons: Reason.allCases.count))
         defer {

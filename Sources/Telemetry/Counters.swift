@@ -41,6 +41,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     case requestsUnanswered
     /// Requests that were sent again because a kept connection had been closed.
     case requestsReplayed
+    /// Keys that a rate limit forgot before their time, because its table was full.
+    case rateKeysForgotten
     /// Log records lost.
     case logDropped
 
