@@ -16,12 +16,12 @@ struct RateRefusal {
 extension Worker {
     /// Of a session of tcp mode: why it is turned away; nil where it may go on.
     func refusal(of client: ClientAddress, _ listener: UnsafePointer<ListenerPlan>) -> Reason? {
-        if !listener.pointee.access.allows(client) { return .denied }
+        if !listener.pointee.access.allows(client), !mutant(.deniedIsServed) { return .denied }
         let index = listener.pointee.rateLimit
         guard index != RateLimitPlans.none else { return nil }
         let table = shared.pointee.rateTable(index)
         guard let key = snapshot.rateLimit(index).pointee.key(of: client, table.pointee) else { return nil }
-        return take(key, of: table).isGranted ? nil : .rateLimited
+        return take(key, of: table).isGranted || mutant(.limitIgnored) ? nil : .rateLimited
     }
 
     /// Answers a request that may not go on; true where it may.
@@ -36,7 +36,7 @@ extension Worker {
         let hasLimit = ofListener != RateLimitPlans.none || ofRoute != RateLimitPlans.none
         guard hasLimit || listener.pointee.access.isOn else { return true }
         let client = httpPlan(session).pointee.forwarded.client(of: view, peer: session.pointee.client)
-        guard listener.pointee.access.allows(client) else {
+        guard listener.pointee.access.allows(client) || mutant(.deniedIsServed) else {
             consumeHead(session, head)
             answer(slot, session, 403, .denied)
             return false
@@ -60,7 +60,7 @@ extension Worker {
             return nil
         }
         let verdict = take(key, of: table)
-        if verdict.isGranted { return nil }
+        if verdict.isGranted || mutant(.limitIgnored) { return nil }
         let wait = plan.pointee.limit.nanoseconds(ticks: verdict.ticksToNext)
         // Rounded up, but for the nanosecond that stands in for rounding.
         return RateRefusal(plan: plan, retrySeconds: max((wait &+ 999_999_998) / 1_000_000_000, 1))

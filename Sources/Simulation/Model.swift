@@ -13,6 +13,7 @@ struct SessionFacts {
     /// The first turn's end at which it was closing.
     var closingSince: UInt64 = 0
     var wasRelaying = false
+    var wasRateLimited = false
 }
 
 extension World {
@@ -114,6 +115,7 @@ extension World {
         let movedAt = max(one.pointee.movedAt, other.pointee.movedAt)
         facts[Int(client)].movedAt = movedAt
         facts[Int(client)].wasRelaying = true
+        checkIsServed(client)
         let idle = plan.configuration.listeners[view.listener].timeouts.idleNanoseconds
         // The other side of one that is gone gets time from there on.
         let activeAt = max(movedAt, one.pointee.resetReachedUsAt, other.pointee.resetReachedUsAt)
