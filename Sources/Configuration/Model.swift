@@ -43,6 +43,8 @@ public struct ProcessLimits: Equatable, Sendable {
     public var headerSizeBytes = 16 * 1024
     /// Header fields of a request or response.
     public var headers = 100
+    /// Bytes near which accepting pauses; nil: the cgroup's limit.
+    public var memoryBytes: Int?
 
     public init() {}
 }

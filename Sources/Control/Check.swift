@@ -23,6 +23,7 @@ public enum Check {
         }
         lines.append("# descriptors: \(descriptors(sizing))")
         lines.append("# memory: \(memory(configuration, sizing))")
+        lines.append("# accepting pauses: \(watermarks(configuration, sizing))")
         return lines.joined(separator: "\n") + "\n"
     }
 
@@ -54,6 +55,14 @@ public enum Check {
             + (rates > 0 ? "\(mebibytes(rates)) keys of rate limits, " : "")
             + "\(mebibytes(fixed)) rings and logs); only what was used is resident. "
             + "The kernel holds up to \(mebibytes(pipes)) more in full pipes"
+    }
+
+    private static func watermarks(_ configuration: Configuration, _ sizing: Sizing) -> String {
+        let watch = MemoryWatch(configuration.limits)
+        let memory = watch.map { ", when \(mebibytes(Int(clamping: $0.stopsAtBytes))) of memory are used" }
+        return "at \(sizing.sessions) sessions, at \(sizing.descriptorWatermark) descriptors"
+            + (sizing.servesHTTP ? ", in http mode when 7/8 of a worker's receive buffers are held" : "")
+            + (memory ?? "; no limit of memory is known (limits.memory, cgroup)")
     }
 
     private static func mebibytes(_ bytes: Int) -> String {

@@ -37,6 +37,11 @@ public struct SharedState: ~Copyable, Sendable {
     let waitForSocket = SharedCount()
     /// Workers that may have an accept in the kernel.
     let accepting = SharedCount()
+    private let memoryIsShort = Atomic<Bool>(false)
+    /// Accepting may pause thousands of times a second at a limit; all workers together report it once a second. When
+    /// that may be again, and how many were not reported.
+    let nextPauseReportAt = Atomic<UInt64>(0)
+    let unreportedPauses = Atomic<UInt64>(0)
     private let commandValue = Atomic<Command>(.run)
 
     /// `seed` says how the keys of rate limits are hashed: a secret where clients are strangers.
@@ -71,6 +76,11 @@ public struct SharedState: ~Copyable, Sendable {
 
     /// Asks all workers; wake them afterwards.
     public func ask(_ command: Command) { commandValue.store(command, ordering: .releasing) }
+
+    /// While true, workers accept nobody. They look at each accept and each pause's end; nobody needs to be woken.
+    public func setMemoryShort(_ isShort: Bool) { memoryIsShort.store(isShort, ordering: .relaxed) }
+
+    var isMemoryShort: Bool { memoryIsShort.load(ordering: .relaxed) }
 
     /// Sessions that count towards the limits per client now.
     package var countedClientSessions: Int {

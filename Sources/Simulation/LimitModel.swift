@@ -9,6 +9,9 @@ extension WorldPlan {
     /// In some worlds, of which none is strict.
     mutating func drawLimits(_ source: inout PlanSource) {
         if isStrict { return }
+        if faults.descriptorLimit < 4096, source.oneIn(2) {
+            descriptorWatermark = Int32(faults.descriptorLimit) - Int32(source.below(6))
+        }
         for listener in configuration.listeners.indices {
             if source.oneIn(2) {
                 var limit = RateLimitSettings()

@@ -81,6 +81,7 @@ public enum Simulation {
             eventLog: LogSink(descriptor: events, format: .json, writeLimitBytes: 4096))
         settings.isAlone = true
         settings.backlog = plan.faults.listenerBacklog
+        settings.descriptorWatermark = plan.descriptorWatermark
         return settings
     }
 

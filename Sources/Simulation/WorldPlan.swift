@@ -34,6 +34,8 @@ struct WorldPlan {
     var friendly = true
     var manners: [BackendManner] = []
     var logsAccess = true
+    /// Where accepting stops, as a number of a descriptor.
+    var descriptorWatermark = Int32.max
     /// When to drain and to stop whatever happens; 0 for not.
     var drainAtNanoseconds: UInt64 = 0
     var stopAtNanoseconds: UInt64 = 0

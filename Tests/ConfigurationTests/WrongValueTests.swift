@@ -32,6 +32,8 @@ import Testing
             "limits: { buffer_size: 99999999999999999999GiB }",
             "1:24 `99999999999999999999GiB` is out of range", nil
         ),
+        ("limits: { memory: 512 }", "1:19 `512` is out of range", nil),
+        ("limits: { memory: 1gb }", "1:19 `1gb` is not a size", "1GiB"),
         ("logs: { access: stdot }", "1:17 unknown destination `stdot`", "stdout"),
         ("logs: { access: log.txt }", "1:17 unknown destination `log.txt`", nil),
         ("logs: { sample: 50 }", "1:17 `50` has no `%`", "50%"),
