@@ -43,6 +43,8 @@ public struct ProcessLimits: Equatable, Sendable {
     public var headerSizeBytes = 16 * 1024
     /// Header fields of a request or response.
     public var headers = 100
+    /// Bytes near which accepting pauses; nil: the cgroup's limit.
+    public var memoryBytes: Int?
 
     public init() {}
 }
@@ -80,6 +82,11 @@ public struct Listener: Equatable, Sendable {
     public var pool: String?
     public var timeouts = ListenerTimeouts()
     public var limits = ListenerLimits()
+    /// In http mode of requests, in tcp mode of sessions; nil: no limit.
+    public var rateLimit: RateLimitSettings?
+    /// Who is served; empty: everybody but whom `deny` names. Of blocks in both lists the longest decides.
+    public var allow: [AddressRange] = []
+    public var deny: [AddressRange] = []
     public var relay = RelayChoice.automatic
     /// In http mode; the first that matches a request decides.
     public var routes: [Route] = []

@@ -5,6 +5,7 @@ import Balancing
 import Base
 import Configuration
 import Glibc
+import Limiting
 import Routing
 
 /// One listener, compiled.
@@ -18,6 +19,9 @@ public struct ListenerPlan {
     public let sessionLimit: Int
     /// 0 where there is none.
     public let sessionsPerClient: Int
+    let access: AccessPlan
+    /// Index of its rate limit; `RateLimitPlans.none`.
+    let rateLimit: UInt32
     public let relay: RelayChoice
     /// nil in tcp mode.
     public let http: UnsafePointer<HTTPPlan>?
@@ -75,11 +79,14 @@ public struct Snapshot: @unchecked Sendable {
     public let idleConnectionLimit: Int
     private let listeners: UnsafePointer<ListenerPlan>
     private let pools: UnsafePointer<PoolPlan>
+    let rateLimitCount: Int
+    private let rateLimits: UnsafePointer<RateLimitPlan>
 
     /// `resolve` answers the socket address of a backend; host names were looked up before.
     public init(_ configuration: Configuration, resolve: (Backend) -> SocketAddress) {
         let poolPlans = configuration.pools.map { Self.poolPlan($0, resolve: resolve) }
         let indices = PoolIndices(configuration.pools)
+        var limits = RateLimitPlans()
         let listenerPlans = configuration.listeners.map { listener in
             ListenerPlan(
                 name: Self.keep(listener.name),
@@ -88,7 +95,9 @@ public struct Snapshot: @unchecked Sendable {
                 idleTimeoutNanoseconds: listener.timeouts.idleNanoseconds,
                 sessionLimit: listener.limits.sessions ?? Int.max,
                 sessionsPerClient: listener.limits.sessionsPerClient ?? 0,
-                relay: listener.relay, http: Self.httpPlan(listener, indices))
+                access: AccessPlan(listener),
+                rateLimit: limits.add(listener.rateLimit, routes: listener.routes.count, keep: Self.keep),
+                relay: listener.relay, http: Self.httpPlan(listener, indices, &limits))
         }
         listenerCount = listenerPlans.count
         poolCount = poolPlans.count
@@ -100,6 +109,8 @@ public struct Snapshot: @unchecked Sendable {
         idleConnectionLimit = poolPlans.reduce(0) { $0 + $1.idleConnections }
         listeners = Self.keep(listenerPlans)
         pools = Self.keep(poolPlans)
+        rateLimitCount = limits.plans.count
+        rateLimits = Self.keep(limits.plans)
     }
 
     public func listener(_ index: Int) -> UnsafePointer<ListenerPlan> {
@@ -110,6 +121,11 @@ public struct Snapshot: @unchecked Sendable {
     public func pool(_ index: Int) -> UnsafePointer<PoolPlan> {
         precondition(index < poolCount)
         return pools + index
+    }
+
+    func rateLimit(_ index: UInt32) -> UnsafePointer<RateLimitPlan> {
+        precondition(index < rateLimitCount)
+        return rateLimits + Int(index)
     }
 
     private static func poolPlan(_ pool: Pool, resolve: (Backend) -> SocketAddress) -> PoolPlan {
@@ -128,14 +144,17 @@ public struct Snapshot: @unchecked Sendable {
             retries: RetryCount.make())
     }
 
-    private static func httpPlan(_ listener: Listener, _ pools: PoolIndices) -> UnsafePointer<HTTPPlan>? {
+    private static func httpPlan(
+        _ listener: Listener, _ pools: PoolIndices, _ limits: inout RateLimitPlans
+    ) -> UnsafePointer<HTTPPlan>? {
         guard listener.mode == .http else { return nil }
         let timeouts = listener.timeouts.http
-        let trusted = listener.forwarded.trusted.map(TrustedBlock.init)
+        let routeLimits = listener.routes.map { limits.add($0.rateLimit, routes: 0, keep: keep) }
+        let hasRouteLimits = routeLimits.contains { $0 != RateLimitPlans.none }
         let forwarded = ForwardedPlan(
             xForwarded: listener.forwarded.xForwarded, forwarded: listener.forwarded.forwarded,
             via: keep(listener.forwarded.via ?? ""), requestID: keep(listener.forwarded.requestID ?? ""),
-            trusted: UnsafeBufferPointer(start: keep(trusted), count: trusted.count))
+            trusted: AddressTrie(listener.forwarded.trusted.map { AddressBlock($0, value: 1) }))
         return keep([
             HTTPPlan(
                 requestHeadTimeoutNanoseconds: timeouts.requestHeadNanoseconds,
@@ -148,7 +167,8 @@ public struct Snapshot: @unchecked Sendable {
                 retries: keep(
                     ([listener.retry] + listener.routes.map { $0.retry ?? listener.retry }).map(
                         RetryPlan.init)),
-                defaultPool: listener.pool.map { pools.index[$0]! })
+                defaultPool: listener.pool.map { pools.index[$0]! },
+                routeLimits: hasRouteLimits ? keep(routeLimits) : nil)
         ])
     }
 

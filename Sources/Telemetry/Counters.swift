@@ -45,6 +45,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     case retries
     /// Requests that were not tried again because too many of their pool were.
     case retriesOverBudget
+    /// Keys that a rate limit forgot before their time, because its table was full.
+    case rateKeysForgotten
     /// Log records lost.
     case logDropped
 
