@@ -28,6 +28,11 @@ enum Help {
           --threads N           (1)
           --json                print one JSON object
 
+        weir-bench limiter [options]                     measure the rate limiter by itself
+          --keys N              different keys that ask once (10000000)
+          --table N             keys that the table has room for, as `keys` of rate_limit (65536)
+          --busy N              keys that ask for twice their rate meanwhile (1000)
+
         ADDRESS is HOST:PORT, [IPV6]:PORT or unix:PATH. BYTES may be written 64KiB or 1MiB, TIME 20ms or 5m.
         Example: weir-bench origin --listen 127.0.0.1:9000 &
                  weir-bench load --target 127.0.0.1:9000 --connections 100 --rate 5000 --duration 30s

@@ -75,7 +75,8 @@ func main() -> Int32 {
         switch words.first {
         case "origin": return try origin(Array(words.dropFirst()))
         case "load": return try load(Array(words.dropFirst()))
-        case nil: throw BenchError("origin or load? See weir-bench --help.")
+        case "limiter": return try limiter(Array(words.dropFirst()))
+        case nil: throw BenchError("origin, load or limiter? See weir-bench --help.")
         case let word?: throw BenchError("there is no command `\(word)`; see weir-bench --help.")
         }
     } catch {

@@ -279,7 +279,7 @@ def test_help_fits_a_screen():
 
 
 @pytest.mark.parametrize("arguments, message", [
-    ([], "origin or load?"),
+    ([], "origin, load or limiter?"),
     (["lode"], "no command `lode`"),
     (["load"], "--target is missing"),
     (["load", "--target", "nonsense"], "is no address"),
