@@ -3,6 +3,7 @@
 // program.
 
 /// One defect each; the name says what goes wrong.
+@usableFromInline
 package enum Mutant: String, CaseIterable, Sendable {
     case lostBuffer, doubleClose, slotFreedEarly, staleGeneration, droppedHalfClose, twoSends,
         missedRearmAfterNoBuffers
@@ -17,15 +18,16 @@ package enum Mutant: String, CaseIterable, Sendable {
         exchangeLeaked
     case headDeadlineProlonged, responseHeadAwaitedForEver, droppedBodyIsRequest, lastByteLeftOut, loggedTwice
     case closedBehindAnswer, requestLostAtRetry, partSentAgain, headGetsBody, pipelinedStopAtHalfClose
+    case stickyIgnored, clientNotRemembered, oldCookieKept
 
     #if MUTANTS
         /// The defect that is active in this process; set once, before any worker.
-        nonisolated(unsafe) package static var active: Mutant?
+        @usableFromInline nonisolated(unsafe) package static var active: Mutant?
     #endif
 }
 
 /// True where the defect is to happen.
-@inline(__always)
+@inlinable @inline(__always)
 package func mutant(_ defect: Mutant) -> Bool {
     #if MUTANTS
         return Mutant.active == defect

@@ -94,6 +94,7 @@ extension Keys {
                     headerChanges("Changes to the response that goes to the client.", isRequest: false)),
                 Field("rewrite", \.rewrite, rewrite),
                 Field("rate_limit", \.rateLimit, rateLimit, absent: "no limit"),
+                Field("retry", \.retry, retry, absent: "that of the listener"),
             ],
             judge: { node, _, owner, context in Validation.checkAction(of: node, owner: owner, &context) },
             trim: { _, rendered in rendered.withoutEmptyMappings })

@@ -61,6 +61,8 @@ public struct Route: Equatable, Sendable {
     public var rewrite = PathRewrite()
     /// Beside the listener's; nil: no limit.
     public var rateLimit: RateLimitSettings?
+    /// nil for the listener's.
+    public var retry: RetrySettings?
     /// Where the route starts in the file.
     public var position: SourcePosition
 

@@ -148,6 +148,7 @@ enum Keys {
                     "relay", \.relay, .choice("relay"),
                     "How bytes are moved; `auto` copies small traffic and splices bulk."),
                 Field("forwarded", \.forwarded, forwarded),
+                Field("retry", \.retry, retry, absent: "see docs/http.md"),
                 Field(
                     "routes", \.routes, routes, absent: "none",
                     "In http mode: what becomes of a request. The first route that matches decides."),
@@ -250,6 +251,7 @@ enum Keys {
                     "backends", \.backends, backends, isRequired: true,
                     "The servers: an address, or a section with the keys below."),
                 Field("hash", \.hash, hash, absent: "requests do not stick"),
+                Field("affinity", \.affinity, affinity, absent: "sessions do not come back"),
                 Field("keep_alive", \.keepAlive, keepAlive),
             ],
             judge: { node, pool, _, context in Validation.check(pool, node, &context) },

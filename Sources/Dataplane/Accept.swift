@@ -320,13 +320,13 @@ extension Worker {
             acceptedAt: now, connectStartedAt: 0,
             connectedAt: 0, firstByteAt: 0, lastActivityAt: now, toBackend: Relay(), toClient: Relay())
         let limit = plan.pointee.sessionsPerClient
-        let needsKey = snapshot.pool(Int(plan.pointee.pool)).pointee.balance.policy.needsKey
+        let pool = snapshot.pool(Int(plan.pointee.pool))
         let isTCP = plan.pointee.http == nil
         let isGuarded = plan.pointee.access.isOn || plan.pointee.rateLimit != RateLimitPlans.none
-        if accessLog.isOn || limit > 0 || !isTCP || needsKey || isGuarded {
+        if accessLog.isOn || limit > 0 || !isTCP || isGuarded || pool.pointee.looksAtClients {
             session.pointee.client = clientAddress(descriptor)
         }
-        if needsKey { noteClientKey(session) }
+        noteClientKey(session)
         if isTCP, isGuarded, let reason = refusal(of: session.pointee.client, plan) {
             finish(slot, session, reason)
             return
@@ -336,7 +336,12 @@ extension Worker {
             return
         }
         session.pointee.localPort = port
-        if isTCP { connectNext(slot, session) } else { beginHTTP(slot, session) }
+        if isTCP {
+            noteAffinity(session)
+            connectNext(slot, session)
+        } else {
+            beginHTTP(slot, session)
+        }
     }
 
     private func clientAddress(_ descriptor: Int32) -> ClientAddress {

@@ -162,9 +162,8 @@ extension Worker {
         _ octets: UnsafePointer<UInt8>, _ head: RequestHead
     ) {
         let plan = httpPlan(session)
-        let router = plan.pointee.router
         let view = RequestView(head, base: octets, fields: http.fields)
-        let match = router.routeCount > 0 ? router.match(view) : nil
+        let match = plan.pointee.router.routeCount > 0 ? plan.pointee.router.match(view) : nil
         if let match { exchange.pointee.route = UInt32(match) }
         guard mayGoOn(slot, session, exchange, view, head) else { return }
         guard let index = match else {
@@ -177,6 +176,7 @@ extension Worker {
             send(slot, session, exchange, octets, head, nil)
             return
         }
+        let router = plan.pointee.router
         let route = router.plan(index)
         switch route.pointee.action {
         case .pool: session.pointee.pool = route.pointee.pool
@@ -216,6 +216,7 @@ extension Worker {
             return
         }
         noteKey(session, RequestView(head, base: octets, fields: http.fields))
+        noteAffinity(session, exchange, octets, head)
         let memory = buffers.bytes(buffer).assumingMemoryBound(to: UInt8.self)
         var writer = HeadWriter(memory, capacity: buffers.bufferSizeBytes)
         writeRequest(&writer, session, exchange, octets, head, route)
@@ -240,7 +241,8 @@ extension Worker {
         // All of it must lie in this one buffer to be sent again.
         if exchange.pointee.request.phase == .done,
             relay.pointee.queue.isEmpty || mutant(.partSentAgain),
-            exchange.pointee.method.isIdempotent || mutant(.postSentAgain)
+            exchange.pointee.method.isIdempotent || retryPlan(session, exchange).pointee.includesNonIdempotent
+                || mutant(.postSentAgain)
         {
             exchange.pointee.replay = buffer
             exchange.pointee.replayBytes = buffers.segment(buffer).pointee.length

@@ -43,6 +43,8 @@ public struct PoolPlan {
     public let backends: UnsafePointer<BackendPlan>
     /// What requests stick by; nil where they do not.
     public let hash: HashKeyPlan?
+    /// How sessions come back to the backend that they had.
+    let affinity: AffinityPlan
     /// What the log calls the key and its fallback.
     let keyNames: KeyNames
     /// Connections of each worker that wait for a request; 0 keeps none.
@@ -50,6 +52,7 @@ public struct PoolPlan {
     public let idleConnectionTimeoutNanoseconds: UInt64
     /// Requests of one connection; `Int.max` where there is no limit.
     public let requestsPerConnection: Int
+    let retries: UnsafePointer<RetryCount>
 }
 
 extension PoolPlan {
@@ -133,10 +136,12 @@ public struct Snapshot: @unchecked Sendable {
         }
         return PoolPlan(
             name: keep(pool.name), balance: PolicyPlan(pool, backends), backends: keep(plans),
-            hash: pool.hash.map { HashKeyPlan($0) }, keyNames: KeyNames(pool, keep: keep),
+            hash: pool.hash.map { HashKeyPlan($0) }, affinity: AffinityPlan(pool, backends),
+            keyNames: KeyNames(pool, keep: keep),
             idleConnections: pool.keepAlive.idle,
             idleConnectionTimeoutNanoseconds: pool.keepAlive.idleTimeoutNanoseconds,
-            requestsPerConnection: pool.keepAlive.maxRequests == 0 ? Int.max : pool.keepAlive.maxRequests)
+            requestsPerConnection: pool.keepAlive.maxRequests == 0 ? Int.max : pool.keepAlive.maxRequests,
+            retries: RetryCount.make())
     }
 
     private static func httpPlan(
@@ -159,6 +164,9 @@ public struct Snapshot: @unchecked Sendable {
                 tunnelTimeoutNanoseconds: timeouts.tunnelNanoseconds,
                 bodyLimitBytes: UInt64(listener.limits.bodySizeBytes), forwarded: forwarded,
                 router: Router(listener.routes.map { RouteDefinition($0, pools) }),
+                retries: keep(
+                    ([listener.retry] + listener.routes.map { $0.retry ?? listener.retry }).map(
+                        RetryPlan.init)),
                 defaultPool: listener.pool.map { pools.index[$0]! },
                 routeLimits: hasRouteLimits ? keep(routeLimits) : nil)
         ])

@@ -73,6 +73,9 @@ struct WorldPlan {
         // And so does this.
         var last = PlanSource(random: RandomSource(seed: name.seed ^ 0x11A1_7257))
         if last.oneIn(5) { drawLimits(&last) }
+        // So does this one.
+        var sticky = PlanSource(random: RandomSource(seed: name.seed ^ 0x571C_00BB))
+        if sticky.oneIn(6) { drawAffinity(&sticky) }
     }
 
     private mutating func drawPolicies(_ source: inout PlanSource) {

@@ -43,6 +43,10 @@ public enum Counter: Int, CaseIterable, Sendable {
     case requestsReplayed
     /// Keys that a rate limit forgot before their time, because its table was full.
     case rateKeysForgotten
+    /// Tries of a request after its first one, by the rules of `retry`.
+    case retries
+    /// Requests that were not tried again because too many of their pool were.
+    case retriesOverBudget
     /// Log records lost.
     case logDropped
 

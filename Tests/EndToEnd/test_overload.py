@@ -30,8 +30,8 @@ def test_accepting_stops_before_descriptors_run_out(start_weir, backend):
     assert weir.events("accept_paused")[0]["cause"].startswith("few file descriptors left")
 
 
-def test_short_memory_pauses_accepting(start_weir, backend):
-    weir = start_weir(backend, limits={"memory": "1MiB"})
+def test_short_memory_pauses_accepting(start_weir, new_server):
+    weir = start_weir(new_server(echo), limits={"memory": "1MiB"})
     # The resident memory of any program is more.
     short = weir.wait_for_event("memory_short")
     assert short["used"] > short["limit"] == 1 << 20

@@ -44,6 +44,7 @@ extension HTTPLedger {
         checkRepetition(connection, facts)
         checkIsServed(facts.client)
         if facts.sightings.isEmpty { requests[Int(number)].sightedAt = kernel.now }
+        checkStickiness(connection, facts)
         requests[Int(number)].sightings.append(connection)
         kernel.trace("backend sees request", Int64(connection), Int64(number))
         taps[place].requests.append(number)
