@@ -93,8 +93,8 @@ extension Keys {
                     "response_headers", \.responseHeaders,
                     headerChanges("Changes to the response that goes to the client.", isRequest: false)),
                 Field("rewrite", \.rewrite, rewrite),
-                Field("rate_limit", \.rateLimit, rateLimit, absent: "no limit"),
                 Field("retry", \.retry, retry, absent: "that of the listener"),
+                Field("rate_limit", \.rateLimit, rateLimit, absent: "no limit"),
             ],
             judge: { node, _, owner, context in Validation.checkAction(of: node, owner: owner, &context) },
             trim: { _, rendered in rendered.withoutEmptyMappings })

@@ -44,18 +44,18 @@ public enum Check {
         let fixed = sizing.workers * (memory.fixedBytes + (sizing.servesHTTP ? http.fixedBytes : 0))
         let request = sizing.servesHTTP ? http.requestBytes + http.connectionBytes : 0
         let idle = sizing.workers * sizing.idleConnections * http.connectionBytes
-        let rates = configuration.rateTableBytes
         let clients = Worker.affinityMemory(configuration.pools)
+        let rates = configuration.rateTableBytes
         let most =
-            buffers + fixed + idle + rates + clients + sizing.sessions * (memory.sessionBytes + request)
+            buffers + fixed + idle + clients + rates + sizing.sessions * (memory.sessionBytes + request)
         let pipes = sizing.workers * sizing.pipes * Worker.pipeBytes
         return "at most \(mebibytes(most)) (\(mebibytes(buffers)) receive buffers, "
             + "\(memory.sessionBytes) bytes a session, "
             + (sizing.servesHTTP
                 ? "\(request) more while it has a request, \(http.connectionBytes) an idle backend connection, "
                 : "")
-            + (rates > 0 ? "\(mebibytes(rates)) keys of rate limits, " : "")
             + (clients > 0 ? "\(mebibytes(clients)) remembered clients (affinity), " : "")
+            + (rates > 0 ? "\(mebibytes(rates)) keys of rate limits, " : "")
             + "\(mebibytes(fixed)) rings and logs); only what was used is resident. "
             + "The kernel holds up to \(mebibytes(pipes)) more in full pipes"
     }

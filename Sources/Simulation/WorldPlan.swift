@@ -70,12 +70,12 @@ struct WorldPlan {
         // This number leaves the pinned seeds as they are.
         var latest = PlanSource(random: RandomSource(seed: name.seed ^ 0xBA1A_0143))
         if latest.oneIn(4) { drawPolicies(&latest) }
-        // And so does this.
-        var last = PlanSource(random: RandomSource(seed: name.seed ^ 0x11A1_7257))
-        if last.oneIn(5) { drawLimits(&last) }
         // So does this one.
         var sticky = PlanSource(random: RandomSource(seed: name.seed ^ 0x571C_00BB))
         if sticky.oneIn(6) { drawAffinity(&sticky) }
+        // And so does this.
+        var last = PlanSource(random: RandomSource(seed: name.seed ^ 0x11A1_7257))
+        if last.oneIn(5) { drawLimits(&last) }
     }
 
     private mutating func drawPolicies(_ source: inout PlanSource) {
