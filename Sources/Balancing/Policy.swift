@@ -61,8 +61,8 @@ struct Tier: BitwiseCopyable, @unchecked Sendable {
     let boundPercent: UInt64
 }
 
-/// What a pool's policy needs that does not change, and the counts that all workers share. Lives as long as
-/// the process.
+/// What a pool's policy needs that does not change, and the counts that all workers share. Lives until
+/// `deallocate`.
 public struct PolicyPlan: BitwiseCopyable, @unchecked Sendable {
     public let policy: Policy
     /// All backends, in the order that they were given.
@@ -99,6 +99,16 @@ public struct PolicyPlan: BitwiseCopyable, @unchecked Sendable {
         self.candidates = candidates
         primaries = tier(0..<primaryCount)
         backups = tier(primaryCount..<backends.count)
+    }
+
+    /// Gives the memory back. Nobody may use a copy, or a `PolicyState` of it, afterwards.
+    public func deallocate() {
+        for tier in [primaries, backups] {
+            tier.draw.deallocate()
+            tier.cycle.deallocate()
+            tier.places.deallocate()
+        }
+        candidates.deallocate()
     }
 
     /// A backend took so long to answer. For the policies that follow it.

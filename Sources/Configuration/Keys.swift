@@ -25,6 +25,9 @@ enum Keys {
                 Field(
                     "engine", \.engine, .choice("engine"),
                     "The kernel interface; `auto` takes io_uring where it works, else epoll."),
+                Field(
+                    "watch", \.watch, .truth,
+                    "The file is applied anew when it has changed, as on SIGHUP."),
                 Field("limits", \.limits, processLimits),
                 Field("logs", \.logs, logs),
                 Field(
@@ -122,7 +125,7 @@ enum Keys {
 
     // MARK: - Listeners
 
-    private static var listener: Section<Listener> {
+    static var listener: Section<Listener> {
         Section(
             title: "a listener", documentation: "An address that Weir accepts on.",
             prototype: Listener(name: "", bind: [], pool: nil, position: SourcePosition(line: 1, column: 1)),
@@ -241,7 +244,7 @@ enum Keys {
 
     // MARK: - Pools
 
-    private static var pool: Section<Pool> {
+    static var pool: Section<Pool> {
         Section(
             title: "a pool", documentation: "A group of backends.",
             prototype: Pool(name: "", backends: [], position: SourcePosition(line: 1, column: 1)),
@@ -259,7 +262,7 @@ enum Keys {
             trim: Validation.trim)
     }
 
-    private static var backendSection: Section<Backend> {
+    static var backendSection: Section<Backend> {
         Section(
             title: "a backend", documentation: "A server behind Weir.",
             prototype: Backend(

@@ -10,8 +10,7 @@ import Telemetry
 extension Worker {
     /// Tries the next candidate; ends the session where there is none left.
     mutating func connectNext(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
-        let pool = snapshot.pool(Int(session.pointee.pool))
-        let policy = policies + Int(session.pointee.pool)
+        let pool = session.pointee.pool.pointee.plan
         let choice = Choice(
             key: session.pointee.key, now: now,
             sticky: mutant(.stickyIgnored) ? nil : session.pointee.sticky.index)
@@ -21,7 +20,7 @@ extension Worker {
             noBackendLeft(slot, session, .noBackend)
             return
         }
-        guard let index = policy.pointee.take(&session.pointee.sequence, choice) else {
+        guard let index = session.pointee.pool.pointee.policy.take(&session.pointee.sequence, choice) else {
             releasePoolPlace(session)
             if pool.pointee.candidates.fullCount > 0, wait(slot, session) { return }
             endWait(slot, session)
@@ -54,7 +53,7 @@ extension Worker {
     mutating func connectAgain(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         connect(
             slot, session,
-            to: snapshot.pool(Int(session.pointee.pool)).pointee.backends + Int(session.pointee.backend))
+            to: session.pointee.pool.pointee.plan.pointee.backends + Int(session.pointee.backend))
     }
 
     /// In tcp mode that ends the session; in http mode, the request.
@@ -103,7 +102,7 @@ extension Worker {
 
     /// Of this attempt.
     private func connectDeadline(_ session: UnsafeMutablePointer<Session>) -> UInt64 {
-        let listener = snapshot.listener(Int(session.pointee.listener))
+        let listener = listenerPlan(session)
         var timeout = listener.pointee.connectTimeoutNanoseconds
         if session.pointee.isHTTP {
             timeout = min(timeout, retryPlan(session, exchange(session)).pointee.perTryNanoseconds)
@@ -112,7 +111,7 @@ extension Worker {
     }
 
     private func backend(of session: UnsafeMutablePointer<Session>) -> UnsafePointer<BackendPlan> {
-        snapshot.pool(Int(session.pointee.pool)).pointee.backends + Int(session.pointee.backend)
+        session.pointee.pool.pointee.plan.pointee.backends + Int(session.pointee.backend)
     }
 
     /// There is no socket for the backend.
@@ -136,7 +135,7 @@ extension Worker {
         // client waits for that, and the others wait in the kernel's queue.
         closeIdleConnections()
         pauseAccepting()
-        let listener = snapshot.listener(Int(session.pointee.listener))
+        let listener = listenerPlan(session)
         let begunAt =
             session.pointee.isHTTP ? exchange(session).pointee.startedAt : session.pointee.acceptedAt
         guard now < begunAt + listener.pointee.connectTimeoutNanoseconds else {
@@ -263,7 +262,7 @@ extension Worker {
     func releaseCandidate(_ session: UnsafeMutablePointer<Session>) {
         if session.pointee.holdsBackend {
             noteLastUse(session)
-            let pool = snapshot.pool(Int(session.pointee.pool))
+            let pool = session.pointee.pool.pointee.plan
             if !mutant(.backendNotReleased) || session.pointee.state == .closing {
                 pool.pointee.candidates.release(Int(session.pointee.backend))
             }

@@ -39,7 +39,7 @@ extension Worker {
             let session = sessions[slot].pointee
             body(
                 SessionView(
-                    listener: Int(session.listener), pool: Int(session.pool), state: view(session.state),
+                    listener: Int(session.listener), pool: poolIndex(session.pool), state: view(session.state),
                     toBackend: view(session.toBackend.phase), toClient: view(session.toClient.phase),
                     isStarved: session.toBackend.isStarved || session.toClient.isStarved,
                     clientDescriptor: session.clientDescriptor,
@@ -47,6 +47,14 @@ extension Worker {
                     connectStartedAt: session.connectStartedAt, isPending: session.isPending,
                     pendingSince: session.pendingSince))
         }
+    }
+
+    /// -1 for one that a reload has replaced or removed.
+    private func poolIndex(_ pool: UnsafeMutablePointer<WorkerPool>) -> Int {
+        for index in 0..<epoch.pointee.snapshot.poolCount where epoch.pointee.pools[index] == pool {
+            return index
+        }
+        return -1
     }
 
     private func view(_ state: SessionState) -> SessionView.State {

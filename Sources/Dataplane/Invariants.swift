@@ -70,6 +70,12 @@ extension Worker {
         let waiting = shared.pointee.waitForSocket.value.load(ordering: .relaxed)
         for index in 0..<acceptorCount {
             let acceptor = acceptors[index]
+            if !acceptor.isOpen {
+                expect(
+                    !acceptor.inKernel || acceptor.isCancelling || timers.isSet(timer(ofAcceptor: index)),
+                    "a socket that was taken away is let go")
+                continue
+            }
             let looksAgain = timers.isSet(timer(ofAcceptor: index))
             expect(acceptor.isCancelling <= acceptor.inKernel, "a cancelled accept is in the kernel")
             expect(acceptor.isMultishot <= acceptor.inKernel, "a multishot accept is in the kernel")
@@ -199,13 +205,14 @@ extension Worker {
     /// A backend's count equals the sessions that hold it, where this worker is the only one.
     private func checkShares() {
         guard settings.isAlone else { return }
-        for poolIndex in 0..<snapshot.poolCount {
-            let candidates = snapshot.pool(poolIndex).pointee.candidates
+        for poolIndex in 0..<epoch.pointee.snapshot.poolCount {
+            let pool = epoch.pointee.pools[poolIndex]
+            let candidates = pool.pointee.plan.pointee.candidates
             for index in 0..<candidates.count {
                 var holders = 0
                 for slot in 0..<UInt32(sessions.highWater) where sessions.isLive(slot) {
                     let session = sessions[slot].pointee
-                    if session.holdsBackend, Int(session.pool) == poolIndex, Int(session.backend) == index {
+                    if session.holdsBackend, session.pool == pool, Int(session.backend) == index {
                         holders += 1
                     }
                 }
@@ -224,8 +231,9 @@ extension Worker {
             if sessions[slot].pointee.waitsForSocket { waiting += 1 }
             if sessions[slot].pointee.isPending { pendingCount += 1 }
         }
-        for number in 0..<snapshot.poolCount where !pending.isEmpty(UInt16(number)) {
-            let pool = snapshot.pool(number)
+        for number in 0..<epoch.pointee.snapshot.poolCount
+        where !pending.isEmpty(epoch.pointee.pools[number]) {
+            let pool = epoch.pointee.snapshot.pool(number)
             let isPoolFull =
                 pool.pointee.load.pointee.active.load(ordering: .relaxed) >= pool.pointee.breaker.maxSessions
             for index in 0..<pool.pointee.candidates.count where !isPoolFull && settings.isAlone {

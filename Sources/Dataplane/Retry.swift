@@ -111,7 +111,7 @@ extension Worker {
         _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>,
         _ plan: UnsafePointer<RetryPlan>
     ) -> Bool {
-        let pool = snapshot.pool(Int(session.pointee.pool))
+        let pool = session.pointee.pool.pointee.plan
         let before = pool.pointee.load.pointee.retries.wrappingAdd(1, ordering: .relaxed).oldValue
         if before >= plan.pointee.budget(ofActive: pool.pointee.candidates.activeSum) {
             pool.pointee.load.pointee.retries.wrappingSubtract(1, ordering: .relaxed)
@@ -128,7 +128,7 @@ extension Worker {
     ) {
         guard exchange.pointee.holdsRetry else { return }
         exchange.pointee.holdsRetry = false
-        snapshot.pool(Int(session.pointee.pool)).pointee.load.pointee.retries
+        session.pointee.pool.pointee.plan.pointee.load.pointee.retries
             .wrappingSubtract(1, ordering: .relaxed)
     }
 

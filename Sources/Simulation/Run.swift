@@ -34,7 +34,8 @@ public enum Simulation {
         kernel.traceRing = trace
         let world = World(seed: seed, plan: plan, kernel: kernel)
         kernel.world = world
-        let snapshot = Snapshot(plan.configuration) { backend in
+        let listeners = listeners(plan, kernel)
+        let generation = Generation(plan.configuration, sockets: [listeners], seed: seed) { backend in
             switch backend.address {
             case .ipv4(let address, let port): return SocketAddress(ipv4: address, port: port)
             case .unix(let path): return SocketAddress(unixPath: path)!
@@ -42,7 +43,7 @@ public enum Simulation {
             }
         }
         let shared = UnsafeMutablePointer<SharedState>.allocate(capacity: 1)
-        shared.initialize(to: SharedState(snapshot: snapshot, seed: seed))
+        shared.initialize(to: SharedState(sessionLimit: plan.configuration.limits.sessions))
         let counters = UnsafeMutablePointer<CounterTable>.allocate(capacity: 1)
         counters.initialize(to: CounterTable(reasons: Reason.allCases.count))
         defer {
@@ -50,7 +51,7 @@ public enum Simulation {
             counters.deallocate()
         }
         world.ask = { shared.pointee.ask($0) }
-        serve(seed, plan, world, kernel, snapshot, shared, counters, coverage)
+        serve(seed, plan, world, kernel, generation, listeners, shared, counters, coverage)
         if kernel.failure == nil, world.failure == nil {
             kernel.runOut(until: kernel.now + 3_600_000_000_000)
             world.checkAtEnd(counters.pointee)
@@ -64,15 +65,18 @@ public enum Simulation {
         return world.failure ?? kernel.failure
     }
 
+    private static func listeners(_ plan: WorldPlan, _ kernel: SimulatedKernel) -> [ListeningSocket] {
+        plan.configuration.listeners.indices.map { index in
+            ListeningSocket(descriptor: kernel.openListener(), listener: index, isShared: false)
+        }
+    }
+
     private static func settings(
-        _ seed: UInt64, _ plan: WorldPlan, _ kernel: SimulatedKernel
+        _ seed: UInt64, _ plan: WorldPlan, _ kernel: SimulatedKernel, _ listeners: [ListeningSocket]
     ) -> WorkerSettings {
         let access = kernel.openLog()
         let events = kernel.openLog()
         let wake = kernel.openEventCounter()
-        let listeners = plan.configuration.listeners.indices.map { index in
-            ListeningSocket(descriptor: kernel.openListener(), listener: index, isShared: false)
-        }
         var settings = WorkerSettings(
             index: 0, port: kernel.port, seed: seed, slots: plan.slots, buffers: plan.buffers,
             bufferSizeBytes: plan.bufferSizeBytes, wakeDescriptor: wake, listeners: listeners,
@@ -87,12 +91,13 @@ public enum Simulation {
 
     private static func serve(
         _ seed: UInt64, _ plan: WorldPlan, _ world: World, _ kernel: SimulatedKernel,
-        _ snapshot: Snapshot, _ shared: UnsafePointer<SharedState>,
+        _ generation: Generation, _ listeners: [ListeningSocket], _ shared: UnsafePointer<SharedState>,
         _ counters: UnsafePointer<CounterTable>, _ coverage: Coverage
     ) {
         do throws(RingSetUpError) {
             var worker = try Worker(
-                settings(seed, plan, kernel), snapshot: snapshot, shared: shared, counters: counters)
+                settings(seed, plan, kernel, listeners), epoch: generation.epoch(ofWorker: 0), shared: shared,
+                counters: counters)
             world.begin(listeners: plan.configuration.listeners.count)
             worker.begin()
             var turns = 0
