@@ -25,7 +25,18 @@ public struct Pick: BitwiseCopyable, Sendable {
     /// Backends that the key would have gone to and that had more than their share of sessions.
     public internal(set) var overBound: UInt8 = 0
     /// A backup was taken: nobody else was usable.
-    public internal(set) var isBackup = false
+    public internal(set) var isBackup: Bool {
+        get { flags & 1 != 0 }
+        set { flags = flags & ~1 | (newValue ? 1 : 0) }
+    }
+    /// Health was ignored: too few backends were well.
+    public internal(set) var isPanic: Bool {
+        get { flags & 2 != 0 }
+        set { flags = flags & ~2 | (newValue ? 2 : 0) }
+    }
+    private var flags: UInt8 = 0
+    /// Backends that took nothing, and why.
+    public internal(set) var excluded = Exclusions()
 
     public init() {}
 }

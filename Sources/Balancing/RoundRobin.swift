@@ -32,21 +32,24 @@ struct RoundRobin: ~Copyable {
 
     deinit { unsafe credit?.deallocate() }
 
-    mutating func take(from candidates: Candidates) -> Int? {
-        guard let credit = unsafe credit else { return rotate(over: candidates) }
+    mutating func take(from candidates: Candidates, _ random: inout RandomSource) -> Int? {
+        guard let credit = unsafe credit else {
+            return rotate(over: candidates, &random)
+                ?? WeightedRandom.takeAmongUsable(of: candidates, &random)
+        }
         // Another worker may take the last place of the one that was chosen.
         for _ in 0..<4 {
             guard let index = unsafe chooseRichest(of: candidates, credit) else { return nil }
-            if candidates.take(index) { return index }
+            if candidates.admits(index, &random), candidates.take(index) { return index }
         }
-        return nil
+        return WeightedRandom.takeAmongUsable(of: candidates, &random)
     }
 
-    private mutating func rotate(over candidates: Candidates) -> Int? {
+    private mutating func rotate(over candidates: Candidates, _ random: inout RandomSource) -> Int? {
         for _ in 0..<candidates.count {
             let index = position
             position = position + 1 < candidates.count ? position + 1 : 0
-            if candidates.take(index) { return index }
+            if candidates.admits(index, &random), candidates.take(index) { return index }
         }
         return nil
     }
@@ -56,7 +59,7 @@ struct RoundRobin: ~Copyable {
     ) -> Int? {
         var richest: Int?
         var total: Int64 = 0
-        for index in 0..<candidates.count where candidates[index].isUsable {
+        for index in 0..<candidates.count where candidates.isUsable(index) {
             let weight = Int64(candidates[index].weight)
             unsafe credit[index] += weight
             total += weight

@@ -108,18 +108,29 @@ extension Worker {
         record.beginObject("pick")
         record.word("policy", policy.name)
         record.number("candidates", UInt64(pool.pointee.candidates.count))
-        if pick.full > 0 || pick.overBound > 0 {
+        if pick.full > 0 || pick.overBound > 0 || pick.excluded != Exclusions() {
             record.beginObject("excluded")
             if pick.full > 0 { record.number("full", UInt64(pick.full)) }
             if pick.overBound > 0 { record.number("bounded_load", UInt64(pick.overBound)) }
+            writeExcluded(&record, pick.excluded, .unhealthy)
+            writeExcluded(&record, pick.excluded, .ejected)
+            writeExcluded(&record, pick.excluded, .draining)
+            writeExcluded(&record, pick.excluded, .disabled)
             record.endObject()
         }
         if pick.isBackup { record.flag("backup") }
+        if pick.isPanic { record.flag("panic") }
         if policy.needsKey {
             record.text("key", pool.pointee.keyNames.name(session.pointee.keyOrigin))
             record.identifier("hash", session.pointee.key)
         }
         if policy.hasScore, session.pointee.attempts > 0 { record.number("score", UInt64(pick.score)) }
         record.endObject()
+    }
+    private func writeExcluded(
+        _ record: inout RecordWriter, _ excluded: Exclusions, _ state: BackendState
+    ) {
+        let count = excluded.count(state)
+        if count > 0 { record.number(state.name, UInt64(count)) }
     }
 }
