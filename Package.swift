@@ -51,6 +51,7 @@ let package = Package(
 
         .target(name: "Base", swiftSettings: common),
         .target(name: "Balancing", dependencies: ["Base"], swiftSettings: pure),
+        .target(name: "Health", dependencies: ["Balancing", "Base"], swiftSettings: pure),
         .target(name: "HTTP1", swiftSettings: pure),
         .target(name: "Configuration", dependencies: ["Base", "CLibyaml"], swiftSettings: common),
         .target(name: "Routing", dependencies: ["CXxhash", "HTTP1"], swiftSettings: common),
@@ -89,6 +90,8 @@ let package = Package(
         .testTarget(name: "BaseTests", dependencies: ["Base"], swiftSettings: common),
         .testTarget(
             name: "BalancingTests", dependencies: ["Balancing", "Base"], swiftSettings: common),
+        .testTarget(
+            name: "HealthTests", dependencies: ["Health", "Balancing", "Base"], swiftSettings: common),
         // A second, slow reading of HTTP/1.1 that the fast one is compared with, by tests and fuzzer.
         .target(
             name: "HTTP1Oracle", dependencies: ["HTTP1"], path: "Tests/HTTP1Oracle", swiftSettings: common),
