@@ -69,7 +69,7 @@ lint: test-packages build ## check the format of the code and what the program i
 	@! grep -rnE '/(home|root|Users)/' README.md docs configs || \
 		{ echo 'The documentation names a folder of one machine.'; exit 1; }
 
-bench: bench-packages build ## measure Weir side by side with HAProxy and nginx
+bench: bench-packages build weir-bench ## measure Weir side by side with HAProxy and nginx
 	$(PYTHON) Tests/Benchmarks/bench.py --weir $(WEIR)
 
 install: ## install program, man page, systemd unit, sample configurations (PREFIX, DESTDIR)

@@ -3,6 +3,7 @@
 // program.
 
 /// One defect each; the name says what goes wrong.
+@usableFromInline
 package enum Mutant: String, CaseIterable, Sendable {
     case lostBuffer, doubleClose, slotFreedEarly, staleGeneration, droppedHalfClose, twoSends,
         missedRearmAfterNoBuffers
@@ -24,7 +25,7 @@ package enum Mutant: String, CaseIterable, Sendable {
 }
 
 /// True where the defect is to happen.
-@inline(__always)
+@inlinable @inline(__always)
 package func mutant(_ defect: Mutant) -> Bool {
     #if MUTANTS
         return Mutant.active == defect

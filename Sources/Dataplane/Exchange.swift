@@ -141,8 +141,28 @@ struct ExchangeText: BitwiseCopyable {
         lengths[part.rawValue] = UInt16(length)
     }
 
-    /// For text that was written in place.
-    mutating func setLength(_ part: Part, _ length: UInt16) { lengths[part.rawValue] = length }
+    static let identifierBytes = 16
+
+    /// Keeps an identifier of our own as the request's, in hexadecimal; answers where it stands.
+    mutating func keep(identifier: UInt64, in memory: UnsafeMutableRawPointer) -> UnsafePointer<UInt8> {
+        let place = memory + Part.requestID.offset
+        place.storeBytes(of: Self.digits(identifier >> 32), as: UInt64.self)
+        place.storeBytes(of: Self.digits(identifier & 0xFFFF_FFFF), toByteOffset: 8, as: UInt64.self)
+        lengths[Part.requestID.rawValue] = UInt16(Self.identifierBytes)
+        return UnsafePointer(place.assumingMemoryBound(to: UInt8.self))
+    }
+
+    /// Eight hexadecimal digits of a number below 2^32, the first one in the first byte: all in one word, for every
+    /// request has an identifier.
+    private static func digits(_ number: UInt64) -> UInt64 {
+        // One digit's value in each byte, the last one lowest.
+        var values = (number | number << 16) & 0x0000_FFFF_0000_FFFF
+        values = (values | values << 8) & 0x00FF_00FF_00FF_00FF
+        values = (values | values << 4) & 0x0F0F_0F0F_0F0F_0F0F
+        // 1 in each byte whose value is above 9: those are letters.
+        let letters = (values &+ 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101
+        return (values &+ 0x3030_3030_3030_3030 &+ letters &* 0x27).bigEndian
+    }
 
     func bytes(_ part: Part, in memory: UnsafeRawPointer) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(start: memory + part.offset, count: Int(lengths[part.rawValue]))

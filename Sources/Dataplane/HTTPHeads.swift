@@ -52,7 +52,7 @@ extension Worker {
         } else if head.acceptsTrailers {
             writer.append(field: "Connection", "te")
         }
-        if let route {
+        if let route, !route.pointee.requestEdits.isEmpty {
             let router = plan.pointee.router
             writeFields(&writer, router.writtenFields(route.pointee.requestEdits), router)
         }
@@ -262,23 +262,12 @@ extension Worker {
             exchange.pointee.text.keep(.requestID, octets + range.start, Int(range.count), in: memory)
             return
         }
-        var text = InlineArray<16, UInt8>(repeating: 0)
-        let number = exchange.pointee.identifier
-        for index in 0..<16 {
-            let digit = UInt8(truncatingIfNeeded: number >> UInt64(60 - 4 * index)) & 15
-            text[index] = digit < 10 ? digit + 0x30 : digit + 0x57
-        }
-        if !drops(name, plan, route) {
-            writer.append(start.assumingMemoryBound(to: UInt8.self), count: name.count)
-            writer.append(": ")
-            for index in 0..<16 { writer.append(text[index]) }
-            writer.appendLineEnd()
-        }
-        for index in 0..<16 {
-            (memory + ExchangeText.Part.requestID.offset).storeBytes(
-                of: text[index], toByteOffset: index, as: UInt8.self)
-        }
-        exchange.pointee.text.setLength(.requestID, 16)
+        let text = exchange.pointee.text.keep(identifier: exchange.pointee.identifier, in: memory)
+        if drops(name, plan, route) { return }
+        writer.append(start.assumingMemoryBound(to: UInt8.self), count: name.count)
+        writer.append(": ")
+        writer.append(text, count: ExchangeText.identifierBytes)
+        writer.appendLineEnd()
     }
 
     /// The route sets or removes the field.
@@ -298,12 +287,12 @@ extension Worker {
         _ writer: inout HeadWriter, _ session: UnsafeMutablePointer<Session>,
         _ exchange: UnsafeMutablePointer<Exchange>, _ octets: UnsafePointer<UInt8>, _ head: ResponseHead
     ) {
-        let plan = httpPlan(session)
-        let router = plan.pointee.router
-        let route =
-            exchange.pointee.route == Exchange.noRoute ? nil : router.plan(Int(exchange.pointee.route))
         writer.appendStatusLine(octets, head)
+        let plan = httpPlan(session)
+        let number = exchange.pointee.route
+        let route = number == Exchange.noRoute ? nil : plan.pointee.router.plan(Int(number))
         if let route, !route.pointee.responseEdits.isEmpty {
+            let router = plan.pointee.router
             for index in 0..<Int(head.fieldCount) {
                 let field = http.fields[index]
                 let name = ByteView(octets + Int(field.nameOffset), Int(field.nameCount))

@@ -162,9 +162,8 @@ extension Worker {
         _ octets: UnsafePointer<UInt8>, _ head: RequestHead
     ) {
         let plan = httpPlan(session)
-        let router = plan.pointee.router
         let view = RequestView(head, base: octets, fields: http.fields)
-        guard let index = router.routeCount > 0 ? router.match(view) : nil else {
+        guard plan.pointee.router.routeCount > 0, let index = plan.pointee.router.match(view) else {
             guard let pool = plan.pointee.defaultPool else {
                 consumeHead(session, head)
                 answer(slot, session, 404, .noRoute)
@@ -175,6 +174,7 @@ extension Worker {
             return
         }
         exchange.pointee.route = UInt32(index)
+        let router = plan.pointee.router
         let route = router.plan(index)
         switch route.pointee.action {
         case .pool: session.pointee.pool = route.pointee.pool

@@ -6,10 +6,13 @@
 public struct HeadWriter {
     @usableFromInline let start: UnsafeMutablePointer<UInt8>
     public let capacity: Int
+    @usableFromInline var written = 0
+    @usableFromInline var isFull = false
+
     /// Octets written. Not beyond `capacity`.
-    public private(set) var count = 0
+    public var count: Int { written }
     /// True once something did not fit; nothing is written from then on.
-    public private(set) var hasOverflowed = false
+    public var hasOverflowed: Bool { isFull }
 
     @unsafe
     public init(_ start: UnsafeMutablePointer<UInt8>, capacity: Int) {
@@ -18,14 +21,14 @@ public struct HeadWriter {
     }
 
     /// Makes room for `length` octets; nil where there is none.
-    @inline(__always)
-    private mutating func reserve(_ length: Int) -> UnsafeMutablePointer<UInt8>? {
-        if hasOverflowed || length > capacity &- count {
-            hasOverflowed = true
+    @inlinable @inline(__always)
+    mutating func reserve(_ length: Int) -> UnsafeMutablePointer<UInt8>? {
+        if isFull || length > capacity &- written {
+            isFull = true
             return nil
         }
-        let place = unsafe start + count
-        count &+= length
+        let place = unsafe start + written
+        written &+= length
         return unsafe place
     }
 
@@ -34,8 +37,12 @@ public struct HeadWriter {
         unsafe place.pointee = octet
     }
 
+    /// Inlined, so that the octets are stored as the constants that they are.
+    @inlinable @inline(__always)
     public mutating func append(_ text: StaticString) {
-        unsafe append(text.utf8Start, count: text.utf8CodeUnitCount)
+        let length = text.utf8CodeUnitCount
+        guard let place = unsafe reserve(length) else { return }
+        unsafe place.update(from: text.utf8Start, count: length)
     }
 
     public mutating func append(_ octets: UnsafePointer<UInt8>, count length: Int) {
@@ -49,18 +56,22 @@ public struct HeadWriter {
     }
 
     public mutating func append(decimal number: UInt64) {
-        var digits = 1
-        var rest = number
-        while rest >= 10 {
-            rest /= 10
-            digits &+= 1
+        if number < 1000 {
+            append(short: number, digits: 1 &+ (number >= 10 ? 1 : 0) &+ (number >= 100 ? 1 : 0))
+        } else {
+            append(decimal: number / 1000)
+            append(short: number % 1000, digits: 3)
         }
+    }
+
+    /// One to three digits of a number below 1,000.
+    @inline(__always)
+    private mutating func append(short number: UInt64, digits: Int) {
         guard let place = unsafe reserve(digits) else { return }
-        rest = number
-        for index in stride(from: digits &- 1, through: 0, by: -1) {
-            unsafe place[index] = UInt8(truncatingIfNeeded: 0x30 &+ rest % 10)
-            rest /= 10
-        }
+        let tens = number / 10
+        unsafe place[digits &- 1] = UInt8(truncatingIfNeeded: 0x30 &+ number % 10)
+        if digits > 1 { unsafe place[digits &- 2] = UInt8(truncatingIfNeeded: 0x30 &+ tens % 10) }
+        if digits > 2 { unsafe place[0] = UInt8(truncatingIfNeeded: 0x30 &+ tens / 10) }
     }
 
     /// In lower case, without leading zeros.
@@ -73,10 +84,11 @@ public struct HeadWriter {
         }
     }
 
+    @inlinable @inline(__always)
     public mutating func appendLineEnd() {
         guard let place = unsafe reserve(2) else { return }
-        unsafe place[0] = Octet.carriageReturn
-        unsafe place[1] = Octet.lineFeed
+        unsafe place[0] = 0x0D
+        unsafe place[1] = 0x0A
     }
 }
 
@@ -102,7 +114,7 @@ extension HeadWriter {
     /// `HTTP/1.1 status reason` with its line end, out of a backend's head.
     public mutating func appendStatusLine(_ octets: UnsafePointer<UInt8>, _ head: ResponseHead) {
         append("HTTP/1.1 ")
-        append(decimal: UInt64(head.status))
+        append(short: UInt64(head.status), digits: 3)
         append(Octet.space)
         unsafe append(octets, head.reason)
         appendLineEnd()

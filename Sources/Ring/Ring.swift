@@ -44,7 +44,8 @@ public struct RingSetUpError: Error {
 public struct Ring: ~Copyable {
     /// Heap memory: the kernel-facing library keeps pointers into it.
     public let raw: UnsafeMutablePointer<io_uring>
-    public let port: KernelPort
+    /// On the heap, so that the ring is a few words where it is borrowed: the compiler copies what it borrows.
+    private let portPlace: UnsafeMutablePointer<KernelPort>
     /// The set-up flags that the kernel accepted.
     public let flags: UInt32
 
@@ -68,7 +69,8 @@ public struct Ring: ~Copyable {
             result = port.setUp(port.context, raw, submissionEntries, &parameters)
             if result == 0 {
                 self.raw = raw
-                self.port = port
+                portPlace = .allocate(capacity: 1)
+                portPlace.initialize(to: port)
                 flags = always | wanted
                 return
             }
@@ -80,7 +82,13 @@ public struct Ring: ~Copyable {
 
     deinit {
         port.exit(port.context, raw)
+        portPlace.deallocate()
         raw.deallocate()
+    }
+
+    public var port: KernelPort {
+        @inline(__always)
+        unsafeAddress { UnsafePointer(portPlace) }
     }
 
     // MARK: Submissions

@@ -36,7 +36,8 @@ class Bench:
         self.rounds = options.rounds or (1 if options.quick else 5)
         self.seconds = options.seconds or (1 if options.quick else 4)
         self.weir = os.path.abspath(options.weir)
-        candidates.require_programs(self.weir)
+        self.weir_bench = os.path.join(os.path.dirname(self.weir), "weir-bench")
+        candidates.require_programs(self.weir, self.weir_bench)
         self.warnings = []
         # First of all that has a socket.
         self.network = Network(self.warn)

@@ -118,7 +118,7 @@ def start_origin(bench):
     return child
 
 
-def require_programs(weir):
+def require_programs(weir, weir_bench):
     missing = [name for name in ("haproxy", "nginx", "wrk") if not shutil.which(name)]
     if not os.path.exists(configurations.NGINX_STREAM_MODULE):
         missing.append("nginx's stream module")
@@ -126,3 +126,5 @@ def require_programs(weir):
         raise BenchError(f"missing: {', '.join(missing)}; try `apt-get install {DEBIAN_PACKAGES}`")
     if not os.access(weir, os.X_OK):
         raise BenchError(f"no Weir at {weir}: `make build` first, or name it with --weir PATH")
+    if not os.access(weir_bench, os.X_OK):
+        raise BenchError(f"no weir-bench at {weir_bench}: `make weir-bench` first")

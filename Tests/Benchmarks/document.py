@@ -14,17 +14,20 @@ from verification import MISSING_LIMIT
 METHOD = f"""\
 Requests per second say little where load generator, origin and proxy share a machine. What is measured is **the
 CPU time that a proxy uses for a unit of work**: the time that the scheduler accounted to all of its tasks (user
-and system, kernel threads that work for it included), divided by the requests, connections or MiB that `wrk`
-counted. The figure comes from the process CPU clock, which is the sum of `/proc/PID/task/*/schedstat` with ended
+and system, kernel threads that work for it included), divided by the requests, connections or MiB that the load
+generator counted. The figure comes from the process CPU clock, which is the sum of `/proc/PID/task/*/schedstat` with ended
 tasks included, and is cross-checked with `/proc/PID/stat`; the user/system split is from the latter, whose clock
 tick makes it coarse.
 
-- Each proxy has one worker, pinned to one core that it has for itself. `wrk` (one thread) and the origin (nginx:
-  a 128-byte body from memory, a 1 MiB static file; kept connections) are pinned to the other.
+- Each proxy has one worker, pinned to one core that it has for itself. The load generator, `wrk` with one thread, and
+  the origin (nginx: a 128-byte body from memory, a 1 MiB static file; kept connections) are pinned to the other.
+- In `http-small` both are `weir-bench`, which needs less time than wrk and nginx: with those on the other core it is
+  not the proxy that limits, it idles and is woken for few requests at a time. `http-small-wrk` is the same with wrk
+  and nginx.
 - The candidates run in turns, every one once in a round, a different one first each time. A ratio is taken
   within a round; the table shows the median of the rounds, with the smallest and the largest.
-- Before each run the bytes of both responses are compared through the proxy. A run in which `wrk` saw any error
-  is discarded and reported.
+- The bytes of both responses are compared through the proxy, with nginx as origin before each run, otherwise before the
+  first one. A run in which the generator saw any error is discarded and reported.
 - In http mode connections are kept on both sides, and every proxy tells the origin the client's address in
   X-Forwarded-For; both are checked before each run. Nobody writes an access log but Weir in `http-log`: JSON into a
   file, the thread that writes it on the same core as the worker. A run whose file lacks more than {MISSING_LIMIT:.0%} of the

@@ -1,13 +1,10 @@
-"""The cells that wrk drives: CPU time of a proxy for each request, connection or MiB."""
+"""The cells with a load: CPU time of a proxy for each request, connection or MiB."""
 
 import os
-import re
-import subprocess
 import time
 from dataclasses import dataclass
 
-import candidates
-from http_configurations import HOST
+from generators import WEIR_BENCH, WRK, Generator
 from processes import BenchError, busy_seconds, own_seconds, say, wait_for_time_wait
 from verification import WrongBytes, check_access_log, forget_access_log, verify
 
@@ -18,17 +15,6 @@ MEBIBYTE = 1 << 20
 FOREIGN_LIMIT = 0.12
 WAIT_LIMIT = 0.04
 ATTEMPTS = 4
-
-# wrk prints rounded figures; its hook has the exact ones.
-WRK_REPORT = """\
-done = function(summary, latency, requests)
-   local e = summary.errors
-   io.write(string.format("RESULT %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f\\n",
-      summary.duration, summary.requests, summary.bytes, e.connect, e.read, e.write, e.status, e.timeout,
-      latency:percentile(99), latency.max))
-end
-"""
-
 
 @dataclass
 class Cell:
@@ -42,6 +28,7 @@ class Cell:
     header: str = ""
     # Another than the usual one: the cell is left out where it cannot be had.
     congestion_control: str | None = None
+    generator: Generator = WRK
 
     def units(self, report):
         return report["bytes"] / MEBIBYTE if self.unit == "MiB" else report["requests"]
@@ -61,38 +48,17 @@ CELLS = {
         Cell("fresh", "fresh: a new connection for each 128-byte response, 64 at a time", "connection", "/small", 64,
              ("weir", "haproxy", "nginx", "weir-epoll"), header="Connection: close"),
         Cell("http-small", "http, small: 128-byte responses, 64 kept connections", "request", "/small", 64,
-             ("http-weir", "http-haproxy", "http-nginx", "http-weir-epoll")),
-        Cell("http-log", "http, access log: as http-small, with and without a record of each request", "request",
+             ("http-weir", "http-haproxy", "http-nginx", "http-weir-epoll"), generator=WEIR_BENCH),
+        Cell("http-small-wrk", "http, small, as http-small, driven by wrk with nginx as origin", "request", "/small",
+             64, ("http-weir", "http-haproxy", "http-nginx")),
+        Cell("http-log", "http, access log: as http-small-wrk, with and without a record of each request", "request",
              "/small", 64, ("http-weir-log", "http-weir")),
         Cell("http-bulk", "http, bulk: 1 MiB responses, 16 kept connections", "MiB", "/bulk", 16,
              ("http-weir", "http-haproxy-splice", "http-nginx", "http-weir-epoll")),
-        Cell("http-routes", "http, routes: as http-small, each request taken by the last of 1,000 routes and of 10",
+        Cell("http-routes", "http, routes: as http-small-wrk, each request taken by the last of 1,000 routes and of 10",
              "request", "/small", 64, ("http-weir-routes-1000", "http-weir-routes-10")),
     )
 }
-
-
-def drive(bench, cell, address, seconds):
-    """Runs wrk once and returns what it counted."""
-    script = os.path.join(bench.directory, "report.lua")
-    with open(script, "w") as file:
-        file.write(WRK_REPORT)
-    command = ["wrk", "-t1", f"-c{cell.connections}", f"-d{seconds}s"]
-    command += ["--timeout", "5s", "-s", script, "-H", f"Host: {HOST}"] + (["-H", cell.header] if cell.header else [])
-    command.append(f"http://{candidates.text_of(address)}{cell.path}")
-    try:
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30)
-    except subprocess.TimeoutExpired as error:
-        raise BenchError("wrk did not end") from error
-    found = re.search(r"^RESULT (.*)$", ran.stdout, re.MULTILINE)
-    if not found:
-        raise BenchError(f"wrk failed: {ran.stdout[-300:]}{ran.stderr[-300:]}")
-    names = ("microseconds", "requests", "bytes", "connect", "read", "write", "status", "timeout", "p99", "max")
-    report = dict(zip(names, map(int, found.group(1).split())))
-    errors = {name: report[name] for name in ("connect", "read", "write", "status", "timeout") if report[name]}
-    if errors or not report["requests"]:
-        raise BenchError(f"wrk saw errors: {errors}, {report['requests']} requests")
-    return report
 
 
 def measure(bench, cell, candidate, seconds):
@@ -101,14 +67,16 @@ def measure(bench, cell, candidate, seconds):
         wait_for_time_wait()
     listen, origin = bench.addresses.next()
     forget_access_log(bench)
-    proxy = candidate.start(bench, listen, origin)
+    generator = cell.generator
+    proxy = candidate.start(bench, listen, generator.origin_address(bench, origin))
     try:
         proxy.wait_until_listening(listen)
-        verify(bench, candidate, listen)
+        if generator.has_usual_origin:
+            verify(bench, candidate, listen)
         began, busy, own = time.monotonic(), busy_seconds(bench.cores), own_seconds()
-        proxy_before, origin_before = proxy.usage(), bench.origin.usage()
-        report = drive(bench, cell, listen, seconds)
-        proxy_after, origin_after = proxy.usage(), bench.origin.usage()
+        proxy_before, origin_before = proxy.usage(), generator.origin(bench).usage()
+        report = generator.drive(bench, cell, listen, seconds)
+        proxy_after, origin_after = proxy.usage(), generator.origin(bench).usage()
         elapsed = time.monotonic() - began
         busy, own = busy_seconds(bench.cores) - busy, own_seconds() - own
     finally:

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import threading
 
-from load import drive
 from processes import BenchError
 from verification import verify
 
@@ -18,10 +17,11 @@ def profile(bench, cell, candidate, data_path):
     if not shutil.which("perf"):
         raise BenchError("no perf; try `apt-get install linux-perf`")
     listen, origin = bench.addresses.next()
-    proxy = candidate.start(bench, listen, origin)
+    proxy = candidate.start(bench, listen, cell.generator.origin_address(bench, origin))
     try:
         proxy.wait_until_listening(listen)
-        verify(bench, candidate, listen)
+        if cell.generator.has_usual_origin:
+            verify(bench, candidate, listen)
         report = record_while(bench, cell, proxy, listen, data_path)
     finally:
         proxy.stop()
@@ -44,7 +44,7 @@ def record_while(bench, cell, proxy, listen, data_path):
     recorder = threading.Thread(target=record)
     recorder.start()
     try:
-        report = drive(bench, cell, listen, bench.seconds + 1)
+        report = cell.generator.drive(bench, cell, listen, bench.seconds + 1)
     finally:
         recorder.join()
     if problems:

@@ -27,6 +27,7 @@ TARGETS = (
     Target("bulk", ("haproxy",), 0.35, "HAProxy without splice"),
     Target("fresh", ("haproxy",), 1.0, "HAProxy"),
     Target("http-small", ("http-haproxy", "http-nginx"), 0.75, "the better of HAProxy and nginx"),
+    Target("http-small-wrk", ("http-haproxy", "http-nginx"), None, "the better of HAProxy and nginx"),
     Target("http-log", ("http-weir",), 1.08, "Weir without an access log"),
     Target("http-bulk", ("http-haproxy-splice",), 0.95, "HAProxy with splice"),
     Target("http-bulk", ("http-nginx",), 0.20, "nginx"),
