@@ -144,6 +144,9 @@ public struct Pool: Equatable, Sendable {
     public var hash: HashSettings?
     /// For requests of http listeners.
     public var keepAlive = KeepAliveSettings()
+    public var health = HealthSettings()
+    /// Over which a backend that recovers or joins gets its share; 0 is at once.
+    public var slowStartNanoseconds: UInt64 = 0
     public var position: SourcePosition
 
     public init(name: String, backends: [Backend], position: SourcePosition) {

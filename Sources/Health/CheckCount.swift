@@ -13,16 +13,16 @@ struct CheckCount: Equatable, Sendable {
     private(set) var failed = 0
 
     /// True where the verdict is another than before.
-    mutating func note(hasPassed: Bool, _ settings: CheckSettings) -> Bool {
+    mutating func note(hasPassed: Bool, _ rules: CheckRules) -> Bool {
         let before = verdict
         if hasPassed {
             passed += 1
             failed = 0
-            if verdict == .unknown || passed >= settings.rise { verdict = .passing }
+            if verdict == .unknown || passed >= rules.rise { verdict = .passing }
         } else {
             failed += 1
             passed = 0
-            if verdict == .unknown || failed >= settings.fall { verdict = .failing }
+            if verdict == .unknown || failed >= rules.fall { verdict = .failing }
         }
         return verdict != before
     }

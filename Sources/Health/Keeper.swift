@@ -54,7 +54,7 @@ private struct PoolKeeper {
     private var isPanicking = false
 
     private var candidates: Candidates { health.candidates }
-    private var passive: PassiveSettings { health.settings.passive ?? PassiveSettings() }
+    private var passive: PassiveRules { health.rules.passive ?? PassiveRules() }
 
     init(_ health: PoolHealth) {
         self.health = health
@@ -131,7 +131,7 @@ private struct PoolKeeper {
             let cause = HealthChange.Cause.timeIsUp(afterNanoseconds: elapsed)
             admit(index, pool, cause, now, report)
         case .warming:
-            if let share = SlowStart.share(after: elapsed, of: health.settings.slowStartNanoseconds) {
+            if let share = SlowStart.share(after: elapsed, of: health.rules.slowStartNanoseconds) {
                 let standing = candidates.standing(index)
                 if standing.state == .warming, standing.share != share {
                     candidates.change(index, from: standing, to: Standing(.warming, share: share))
@@ -165,13 +165,13 @@ private struct PoolKeeper {
     mutating func noteCheck(
         _ pool: Int, _ index: Int, _ failure: String?, _ now: UInt64, _ report: (HealthEvent) -> Void
     ) {
-        guard let settings = health.settings.checks else { return }
+        guard let rules = health.rules.checks else { return }
         notice(pool, now, report)
-        let isNew = backends[index].checks.note(hasPassed: failure == nil, settings)
+        let isNew = backends[index].checks.note(hasPassed: failure == nil, rules)
         let (checks, state) = (backends[index].checks, backends[index].state)
         switch checks.verdict {
         case .passing:
-            let isReadmitted = state == .ejected && checks.passed >= settings.rise
+            let isReadmitted = state == .ejected && checks.passed >= rules.rise
             guard (isNew && state == .unhealthy) || isReadmitted else { return }
             admit(index, pool, .checksPassed(count: checks.passed), now, report)
         case .failing:
@@ -207,7 +207,7 @@ private struct PoolKeeper {
     ) {
         forgetFailures(index)
         backends[index].servesSince = now
-        let isSlow = health.settings.slowStartNanoseconds > 0
+        let isSlow = health.rules.slowStartNanoseconds > 0
         set(index, isSlow ? .warming : .healthy, pool, cause, now, report)
     }
 

@@ -29,21 +29,21 @@ struct BackendRecord: ~Copyable {
 /// The health of one pool, as all threads share it. Lives as long as the process.
 @safe
 public struct PoolHealth: BitwiseCopyable, @unchecked Sendable {
-    public let settings: HealthSettings
+    public let rules: HealthRules
     public let candidates: Candidates
     /// As many may be ejected at once.
     public let mostEjected: Int
-    private let passive: PassiveSettings
+    private let passive: PassiveRules
     private let isPassive: Bool
     private let records: UnsafeMutablePointer<BackendRecord>
     /// How many are ejected, or are about to be.
     private let seats: UnsafeMutablePointer<Atomic<Int>>
 
-    public init(_ settings: HealthSettings, _ candidates: Candidates) {
-        self.settings = settings
+    public init(_ rules: HealthRules, _ candidates: Candidates) {
+        self.rules = rules
         self.candidates = candidates
-        passive = settings.passive ?? PassiveSettings()
-        isPassive = settings.passive != nil
+        passive = rules.passive ?? PassiveRules()
+        isPassive = rules.passive != nil
         let count = candidates.count
         mostEjected =
             (0..<count).filter { candidates[$0].weight > 0 }.count * passive.maxEjectedPercent / 100

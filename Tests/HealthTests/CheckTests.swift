@@ -7,9 +7,9 @@ import Testing
 
 @Suite struct CheckTests {
     private func clinic() -> Clinic {
-        var settings = HealthSettings()
-        settings.checks = CheckSettings(fall: 3, rise: 2)
-        return Clinic(settings)
+        var rules = HealthRules()
+        rules.checks = CheckRules(fall: 3, rise: 2)
+        return Clinic(rules)
     }
 
     @Test func theFirstCheckDecidesAlone() {
@@ -81,7 +81,7 @@ import Testing
 
     /// A worker may eject between what the keeper saw and what it does: better is not made of worse unseen.
     @Test func whatAWorkerDidMeanwhileIsNotOverwritten() {
-        var slow = HealthSettings()
+        var slow = HealthRules()
         slow.slowStartNanoseconds = second
         var clinic = Clinic(slow)
         clinic.fail(0, times: 5)

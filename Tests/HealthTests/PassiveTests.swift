@@ -8,14 +8,14 @@ import Testing
 @testable import Health
 
 @Suite struct PassiveTests {
-    private func settings(_ change: (inout PassiveSettings) -> Void = { _ in }) -> HealthSettings {
-        var settings = HealthSettings()
-        change(&settings.passive!)
-        return settings
+    private func rules(_ change: (inout PassiveRules) -> Void = { _ in }) -> HealthRules {
+        var rules = HealthRules()
+        change(&rules.passive!)
+        return rules
     }
 
     @Test func fiveFailuresInARowEjectAtOnce() {
-        var clinic = Clinic(settings())
+        var clinic = Clinic(rules())
         clinic.fail(1, times: 2)
         clinic.now += 1200 * millisecond
         clinic.fail(1, times: 2)
@@ -36,7 +36,7 @@ import Testing
     }
 
     @Test func aSuccessBreaksTheRow() {
-        let clinic = Clinic(settings())
+        let clinic = Clinic(rules())
         for _ in 0..<20 {
             clinic.fail(1, times: 4)
             clinic.succeed(1)
@@ -45,7 +45,7 @@ import Testing
     }
 
     @Test func offMeansThatNothingIsCounted() {
-        var off = HealthSettings()
+        var off = HealthRules()
         off.passive = nil
         let clinic = Clinic(off)
         clinic.fail(1, times: 1000)
@@ -55,7 +55,7 @@ import Testing
 
     @Test func theRateCountsWhereThereAreEnough() {
         var clinic = Clinic(
-            settings {
+            rules {
                 $0.consecutiveFailures = 0
                 $0.failureRatePercent = 50
                 $0.minimum = 20
@@ -75,7 +75,7 @@ import Testing
 
     @Test func theWindowForgetsWhatIsLongAgo() {
         let clinic = Clinic(
-            settings {
+            rules {
                 $0.consecutiveFailures = 0
                 $0.failureRatePercent = 50
                 $0.window = 64
@@ -107,7 +107,7 @@ import Testing
     }
 
     @Test func ejectionsGrowAndAreCapped() {
-        var clinic = Clinic(settings { $0.longestEjectNanoseconds = 60 * second })
+        var clinic = Clinic(rules { $0.longestEjectNanoseconds = 60 * second })
         for length in [10, 20, 40, 60, 60] as [UInt64] {
             clinic.fail(2, times: 5)
             clinic.tick()
@@ -127,7 +127,7 @@ import Testing
     }
 
     @Test func noEjectionIsLongerThanTheLongest() {
-        var passive = PassiveSettings()
+        var passive = PassiveRules()
         passive.ejectNanoseconds = 86_400 * second
         passive.longestEjectNanoseconds = 86_400 * second
         for number in [0, 1, 2, 63, 64, 65, 1_000_000] {
@@ -137,7 +137,7 @@ import Testing
 
     @Test(arguments: [(1, 50, 0), (1, 100, 1), (2, 50, 1), (3, 50, 1), (10, 50, 5), (10, 34, 3)])
     func noMoreAreEjectedThanMayBe(backends: Int, percent: Int, most: Int) {
-        var clinic = Clinic(settings { $0.maxEjectedPercent = percent }, backends: backends)
+        var clinic = Clinic(rules { $0.maxEjectedPercent = percent }, backends: backends)
         for index in 0..<backends { clinic.fail(index, times: 100) }
         #expect((0..<backends).filter { clinic.state($0) == .ejected }.count == most)
         clinic.tick()
@@ -151,7 +151,7 @@ import Testing
     }
 
     @Test func degradingHalvesTheWeightAndEnds() {
-        var clinic = Clinic(settings { $0.degradePercent = 30 })
+        var clinic = Clinic(rules { $0.degradePercent = 30 })
         clinic.succeed(0, times: 14)
         for _ in 0..<6 {
             clinic.fail(0)
@@ -180,7 +180,7 @@ import Testing
     }
 
     @Test func slowStartGrowsEvenly() {
-        var slow = HealthSettings()
+        var slow = HealthRules()
         slow.slowStartNanoseconds = 20 * second
         var clinic = Clinic(slow)
         // Nobody starts slowly when all begin together.
@@ -202,7 +202,7 @@ import Testing
     }
 
     @Test func panicIsReported() {
-        var clinic = Clinic(settings { $0.maxEjectedPercent = 100 }, backends: 4, panicPercent: 50)
+        var clinic = Clinic(rules { $0.maxEjectedPercent = 100 }, backends: 4, panicPercent: 50)
         for index in 0..<3 { clinic.fail(index, times: 5) }
         clinic.tick()
         #expect(clinic.events.last == .panic(pool: 0, isOn: true, usable: 1, of: 4))
@@ -214,7 +214,7 @@ import Testing
 
     /// Four workers see all backends fail, and a keeper readmits them all the time: the bound holds at every moment.
     @Test func theBoundHoldsWhateverWorkersDoAtOnce() {
-        var quick = settings { $0.ejectNanoseconds = 1000 }
+        var quick = rules { $0.ejectNanoseconds = 1000 }
         quick.passive!.longestEjectNanoseconds = 1000
         quick.passive!.failureRatePercent = 50
         quick.passive!.degradePercent = 10

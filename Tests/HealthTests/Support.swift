@@ -20,10 +20,10 @@ struct Clinic {
     var now: UInt64 = 1000 * second
     var events: [HealthEvent] = []
 
-    init(_ settings: HealthSettings, backends: Int = 4, panicPercent: Int = 0) {
+    init(_ rules: HealthRules, backends: Int = 4, panicPercent: Int = 0) {
         let shares = (0..<backends).map { BackendShare(identity: UInt64($0), weight: 1) }
         let plan = PolicyPlan(.roundRobin, shares, panicPercent: panicPercent)
-        health = PoolHealth(settings, plan.candidates)
+        health = PoolHealth(rules, plan.candidates)
         keeper = Keeper([health])
         tick()
     }
@@ -70,11 +70,11 @@ struct Clinic {
 }
 
 /// Everything on: five in a row, or half of twenty.
-func everything(slowStart: UInt64 = 0) -> HealthSettings {
-    var settings = HealthSettings()
-    settings.passive!.failureRatePercent = 50
-    settings.passive!.degradePercent = 30
-    settings.checks = CheckSettings()
-    settings.slowStartNanoseconds = slowStart
-    return settings
+func everything(slowStart: UInt64 = 0) -> HealthRules {
+    var rules = HealthRules()
+    rules.passive!.failureRatePercent = 50
+    rules.passive!.degradePercent = 30
+    rules.checks = CheckRules()
+    rules.slowStartNanoseconds = slowStart
+    return rules
 }

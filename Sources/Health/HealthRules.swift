@@ -1,7 +1,7 @@
 // How a pool's health is kept, as the configuration says; all numbers ready for use.
 
 /// What traffic makes of a backend.
-public struct PassiveSettings: BitwiseCopyable, Equatable, Sendable {
+public struct PassiveRules: BitwiseCopyable, Equatable, Sendable {
     /// Failures in a row that eject; 0 is off.
     public var consecutiveFailures: UInt32 = 5
     /// Of the last `window` outcomes, where there are `minimum`, in percent; 0 is off.
@@ -31,7 +31,7 @@ public struct PassiveSettings: BitwiseCopyable, Equatable, Sendable {
 }
 
 /// How the results of active checks turn into a verdict.
-public struct CheckSettings: BitwiseCopyable, Equatable, Sendable {
+public struct CheckRules: BitwiseCopyable, Equatable, Sendable {
     /// Failed checks in a row that make a backend unhealthy.
     public var fall = 3
     /// Passed checks in a row that make it well again.
@@ -44,11 +44,11 @@ public struct CheckSettings: BitwiseCopyable, Equatable, Sendable {
 }
 
 /// How a pool's health is kept.
-public struct HealthSettings: BitwiseCopyable, Equatable, Sendable {
+public struct HealthRules: BitwiseCopyable, Equatable, Sendable {
     /// nil is off.
-    public var passive: PassiveSettings? = PassiveSettings()
+    public var passive: PassiveRules? = PassiveRules()
     /// nil where there are no active checks.
-    public var checks: CheckSettings?
+    public var checks: CheckRules?
     /// Over which the share of a backend that recovered or joined grows; 0 for at once.
     public var slowStartNanoseconds: UInt64 = 0
 
