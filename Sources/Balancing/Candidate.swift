@@ -52,6 +52,10 @@ public struct Candidate: ~Copyable {
     var hasRoom: Bool {
         weight > 0 && active.load(ordering: .relaxed) < Int(maxSessions)
     }
+
+    /// True where a session may come back to it. A weight of 0 turns only new ones away.
+    @inline(__always)
+    public var takesSticky: Bool { active.load(ordering: .relaxed) < Int(maxSessions) }
 }
 
 /// Counts of a whole pool, on a cache line of their own.
@@ -153,7 +157,16 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
     /// Takes a place for one session; false where there is none.
     @inline(__always)
     func take(_ index: Int) -> Bool {
-        guard isUsable(index) else { return false }
+        isUsable(index) && takePlace(index)
+    }
+
+    /// The same for a session that comes back to whom it had before. Neither a weight of 0 nor draining turns it
+    /// away.
+    @inline(__always)
+    func takeSticky(_ index: Int) -> Bool { self[index].takesSticky && takePlace(index) }
+
+    @inline(__always)
+    private func takePlace(_ index: Int) -> Bool {
         let limit = Int(self[index].maxSessions)
         let before = self[index].active.wrappingAdd(1, ordering: .relaxed).oldValue
         if before + 1 == limit { whole.full.wrappingAdd(1, ordering: .relaxed) }

@@ -136,10 +136,15 @@ public struct PolicyState: ~Copyable {
         sequence.pick.full = UInt16(clamping: plan.candidates.fullCount)
         sequence.pick.excluded = plan.candidates.excluded
         sequence.pick.isPanic = sequence.pick.excluded.word != 0 && plan.candidates.isPanicking
+        if let sticky = choice.sticky, sequence.takeSticky(sticky, of: plan.candidates) {
+            sequence.pick.isBackup = sticky >= plan.primaries.candidates.count
+            return sticky
+        }
+        sequence.pick.isBackup = false
         if !sequence.isAmongBackups {
             if let index = primaries.take(plan.policy, &sequence, choice, &random) { return index }
             guard plan.backups.candidates.count > 0 else { return nil }
-            sequence.enterBackups()
+            sequence.enterBackups(primaryCount: plan.primaries.candidates.count)
         }
         guard let index = backups.take(plan.policy, &sequence, choice, &random) else { return nil }
         sequence.pick.isBackup = true
@@ -165,9 +170,13 @@ private struct TierState: ~Copyable {
         guard sequence.isFresh || (policy.needsKey && !sequence.isAtLimit) else {
             return sequence.takeFollowing(of: tier.candidates, &random)
         }
-        let index = choose(policy, &sequence, choice, &random)
-        if let index { sequence.noteChoice(index) }
-        return index
+        guard let index = choose(policy, &sequence, choice, &random) else { return nil }
+        let isSticky = sequence.wasSticky(index)
+        sequence.noteChoice(index)
+        guard isSticky else { return index }
+        // The policy knows nothing of who was tried before it was asked.
+        tier.candidates.release(index)
+        return sequence.takeFollowing(of: tier.candidates, &random)
     }
 
     @inline(__always)

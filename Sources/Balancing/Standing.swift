@@ -216,6 +216,10 @@ extension Candidates {
     @inline(__always)
     func isUsable(_ index: Int) -> Bool { self[index].hasRoom && share(index) > 0 }
 
+    /// True where sessions that had it before may come back, however small its share is.
+    @inline(__always)
+    func keepsSticky(_ index: Int) -> Bool { share(index) > 0 || standing(index).state == .draining }
+
     /// True as often as its share says. Who draws by weight, or takes turns by it, passes over the others.
     @inline(__always)
     func admits(_ index: Int, _ random: inout RandomSource) -> Bool {

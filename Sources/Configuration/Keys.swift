@@ -238,6 +238,7 @@ enum Keys {
                     "backends", \.backends, backends, isRequired: true,
                     "The servers: an address, or a section with the keys below."),
                 Field("hash", \.hash, hash, absent: "requests do not stick"),
+                Field("affinity", \.affinity, affinity, absent: "sessions do not come back"),
                 Field("keep_alive", \.keepAlive, keepAlive),
                 Field("health", \.health, health),
                 Field(

@@ -142,6 +142,8 @@ public struct Pool: Equatable, Sendable {
     public var backends: [Backend]
     /// By what requests stick; nil where they do not.
     public var hash: HashSettings?
+    /// How sessions come back to the backend that they had; nil where they do not.
+    public var affinity: AffinitySettings?
     /// For requests of http listeners.
     public var keepAlive = KeepAliveSettings()
     public var health = HealthSettings()
@@ -193,6 +195,36 @@ public enum HashKey: Equatable, Sendable {
     case path
     /// Path and query.
     case uri
+}
+
+/// How the sessions of a client come back to one backend. Either by a cookie or by the client's address.
+public struct AffinitySettings: Equatable, Sendable {
+    /// Name of the cookie that says which backend; nil where the client's address says it.
+    public var cookie: String?
+    public var isByClientAddress = false
+    /// At least a second. Of a cookie its Max-Age, nil lets it end with the browser; of a client's address the
+    /// time since its last use, never nil.
+    public var timeToLiveNanoseconds: UInt64?
+    /// The cookie goes by https only; nil: where the client came by it.
+    public var isSecure: Bool?
+    /// Scripts do not see the cookie.
+    public var isHTTPOnly = true
+    public var sameSite = SameSite.lax
+    /// Below which the browser sends the cookie.
+    public var path = "/"
+    /// Client addresses that are remembered, at the least.
+    public var clients = 65_536
+
+    public static let defaultTimeToLiveNanoseconds: UInt64 = 1_800_000_000_000
+
+    public init() {}
+}
+
+/// When a browser sends a cookie with requests that another site caused (RFC 6265bis, 5.4.7).
+public enum SameSite: String, CaseIterable, Equatable, Sendable {
+    case lax
+    case strict
+    case none
 }
 
 public enum HashAlgorithm: String, CaseIterable, Equatable, Sendable {

@@ -43,13 +43,15 @@ public enum Check {
         let fixed = sizing.workers * (memory.fixedBytes + (sizing.servesHTTP ? http.fixedBytes : 0))
         let request = sizing.servesHTTP ? http.requestBytes + http.connectionBytes : 0
         let idle = sizing.workers * sizing.idleConnections * http.connectionBytes
-        let most = buffers + fixed + idle + sizing.sessions * (memory.sessionBytes + request)
+        let clients = Worker.affinityMemory(configuration.pools)
+        let most = buffers + fixed + idle + clients + sizing.sessions * (memory.sessionBytes + request)
         let pipes = sizing.workers * sizing.pipes * Worker.pipeBytes
         return "at most \(mebibytes(most)) (\(mebibytes(buffers)) receive buffers, "
             + "\(memory.sessionBytes) bytes a session, "
             + (sizing.servesHTTP
                 ? "\(request) more while it has a request, \(http.connectionBytes) an idle backend connection, "
                 : "")
+            + (clients > 0 ? "\(mebibytes(clients)) remembered clients (affinity), " : "")
             + "\(mebibytes(fixed)) rings and logs); only what was used is resident. "
             + "The kernel holds up to \(mebibytes(pipes)) more in full pipes"
     }

@@ -21,8 +21,12 @@ extension Explanation {
             page.add("sends", ["\(request.method) \(decision.backendTarget)"])
             page.add("headers", requestHeaderLines)
             page.add("", (route?.responseHeaders.summaries ?? []).map { "to the client: \($0)" })
+            if let cookie = choice.setCookie {
+                page.add("", ["to the client: \(cookie)", "to the client: Cache-Control: private"])
+            }
             page.add(
                 "pool", ["\(choice.pool.name): \(choice.pool.balance.rawValue)"] + backendLines(choice))
+            if let affinity { page.add("affinity", [affinity.text]) }
             page.add("choice", choiceLines(choice))
         } else {
             page.add("headers", (route?.responseHeaders.summaries ?? []).map { "to the client: \($0)" })
@@ -96,8 +100,8 @@ extension Explanation {
                 backend.isBackup ? "backup\(most)" : "\(choice.shareText(of: backend)) of requests\(most)",
             ]
         }
-        for backend in choice.pool.backends {
-            guard let why = exclusion(of: backend) else { continue }
+        for (index, backend) in choice.pool.backends.enumerated() {
+            guard let why = exclusion(of: index, choice) else { continue }
             rows.append(["-", backend.name, backend.address.description, why, "excluded"])
         }
         // A backend without a name of its own is called by its address.
@@ -109,6 +113,7 @@ extension Explanation {
     private func choiceLines(_ choice: Choice) -> [String] {
         guard let first = choice.order.first else { return ["none: every backend is excluded"] }
         let backend = choice.pool.backends[first]
+        if first == choice.sticky { return [backend.name, "Its cookie names it: the policy is not asked."] }
         if let origin = decision.keyOrigin {
             let key = keyText(choice.pool, origin)
             return [backend.name, "The key is \(key): the same key always goes there."]
@@ -221,8 +226,8 @@ extension Explanation {
             if let most = backend.maxSessions { members.append(.init("max_sessions", .integer(most))) }
             return JSON.object(members)
         }
-        let excluded = choice.pool.backends.compactMap { backend in
-            exclusion(of: backend).map { why in
+        let excluded = choice.pool.backends.enumerated().compactMap { index, backend in
+            exclusion(of: index, choice).map { why in
                 JSON.object([.init("backend", .string(backend.name)), .init("why", .string(why))])
             }
         }
@@ -235,6 +240,15 @@ extension Explanation {
             .init("policy", .string(choice.pool.balance.rawValue)),
             .init("candidates", .array(candidates)), .init("excluded", .array(excluded)),
         ]
+        if let affinity {
+            members.append(
+                .init(
+                    "affinity",
+                    .object([
+                        .init("by", .string(affinity.by)), .init("result", .string(affinity.result)),
+                    ])))
+        }
+        if let cookie = choice.setCookie { members.append(.init("set_cookie", .string(cookie))) }
         if let first = choice.order.first {
             members.append(.init("choice", .string(choice.pool.backends[first].name)))
         }

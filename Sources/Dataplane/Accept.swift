@@ -274,11 +274,11 @@ extension Worker {
             acceptedAt: now, connectStartedAt: 0,
             connectedAt: 0, firstByteAt: 0, lastActivityAt: now, toBackend: Relay(), toClient: Relay())
         let limit = plan.pointee.sessionsPerClient
-        let needsKey = snapshot.pool(Int(plan.pointee.pool)).pointee.balance.policy.needsKey
-        if accessLog.isOn || limit > 0 || plan.pointee.http != nil || needsKey {
+        let pool = snapshot.pool(Int(plan.pointee.pool))
+        if accessLog.isOn || limit > 0 || plan.pointee.http != nil || pool.pointee.looksAtClients {
             session.pointee.client = clientAddress(descriptor)
         }
-        if needsKey { noteClientKey(session) }
+        noteClientKey(session)
         if limit > 0, !countClient(session, limit: limit) {
             finish(slot, session, .clientLimit)
             return
@@ -287,6 +287,7 @@ extension Worker {
         if plan.pointee.http != nil {
             beginHTTP(slot, session)
         } else {
+            noteAffinity(session)
             connectNext(slot, session)
         }
     }

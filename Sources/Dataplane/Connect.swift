@@ -12,7 +12,8 @@ extension Worker {
     mutating func connectNext(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         let pool = snapshot.pool(Int(session.pointee.pool))
         let policy = policies + Int(session.pointee.pool)
-        let choice = Choice(key: session.pointee.key, now: now)
+        let choice = Choice(
+            key: session.pointee.key, now: now, sticky: session.pointee.sticky.index)
         guard let index = policy.pointee.take(&session.pointee.sequence, choice) else {
             if session.pointee.connectFailure == .ok, pool.pointee.candidates.fullCount > 0 {
                 session.pointee.connectFailure = .backendsFull
@@ -22,6 +23,7 @@ extension Worker {
         }
         session.pointee.backend = UInt16(index)
         session.pointee.holdsBackend = true
+        rememberBackend(session)
         if session.pointee.isHTTP, attachIdle(slot, session) {
             session.pointee.attempts += 1
             exchange(session).pointee.isReused = true
@@ -233,6 +235,7 @@ extension Worker {
     /// The backend's count is without this session, or its request.
     func releaseCandidate(_ session: UnsafeMutablePointer<Session>) {
         if session.pointee.holdsBackend {
+            noteLastUse(session)
             let pool = snapshot.pool(Int(session.pointee.pool))
             if !mutant(.backendNotReleased) || session.pointee.state == .closing {
                 pool.pointee.candidates.release(Int(session.pointee.backend))

@@ -63,6 +63,8 @@ struct Exchange: BitwiseCopyable {
     var wantsUpgrade = false
     var acceptsTrailers = false
     var prefersJSON = false
+    /// An affinity cookie that the response sets goes by https only.
+    var setsSecureCookie = false
     /// The final response's head is on its way to the client: no other answer can be given.
     var hasAnswered = false
     var isUpgraded = false

@@ -214,6 +214,7 @@ extension Worker {
             return
         }
         noteKey(session, RequestView(head, base: octets, fields: http.fields))
+        noteAffinity(session, exchange, octets, head)
         let memory = buffers.bytes(buffer).assumingMemoryBound(to: UInt8.self)
         var writer = HeadWriter(memory, capacity: buffers.bufferSizeBytes)
         writeRequest(&writer, session, exchange, octets, head, route)

@@ -32,6 +32,21 @@ public struct RequestDecision: Sendable {
         case key(pool: Int, HashKeyOrigin)
     }
 
+    /// Whom the client had before, as far as the request says it: the table of clients is empty here.
+    public struct Affinity: Sendable {
+        public enum Finding: Sendable, Equatable {
+            case missing
+            /// A cookie that names no backend of the pool.
+            case unknown
+            /// Index into `Pool.backendsBackupsLast`.
+            case backend(Int)
+        }
+
+        public var finding: Finding
+        /// A cookie that the response sets goes by https only.
+        public var setsSecureCookie: Bool
+    }
+
     public var outcome: Outcome
     // Not known of a request that is refused.
     /// The host that was matched, without port.
@@ -45,6 +60,8 @@ public struct RequestDecision: Sendable {
     public var key: UInt64 = 0
     /// What was hashed; nil where nothing was.
     public var keyOrigin: HashKeyOrigin?
+    /// nil where the pool has no affinity.
+    public var affinity: Affinity?
     /// What the backend is asked for, with the query.
     public var backendTarget = ""
     /// Names of fields that end here, because they are for this connection only.
@@ -78,6 +95,9 @@ extension Snapshot {
                     let view = RequestView(head, base: octets.baseAddress!, fields: fields)
                     let key = pool(index).pointee.key(view, client: client)
                     (decision.key, decision.keyOrigin) = (key?.hash ?? 0, key?.origin)
+                    decision.affinity = pool(index).pointee.affinity(of: view, client: client)
+                    decision.affinity?.setsSecureCookie = pool(index).pointee.setsSecureCookie(
+                        octets.baseAddress!, head, fields, plan.pointee.forwarded, client)
                 }
                 return decision
             } catch {
@@ -157,16 +177,44 @@ extension Snapshot {
 
     /// The backends of a pool in the order in which a policy that has just begun would try them for one
     /// session or request: indices into `Pool.backendsBackupsLast`, each at most once, and none that takes
-    /// nothing. `key` is `RequestDecision.key`.
-    public func candidates(ofPool index: Int, key: UInt64, seed: UInt64) -> [Int] {
+    /// nothing. `key` is `RequestDecision.key`, `sticky` whom its affinity names.
+    public func candidates(ofPool index: Int, key: UInt64, sticky: Int?, seed: UInt64) -> [Int] {
         let plan = pool(index)
         var policy = PolicyState(plan.pointee.balance, seed: seed)
         var sequence = CandidateSequence()
         var order: [Int] = []
-        while let next = policy.take(&sequence, Choice(key: key)) {
+        while let next = policy.take(&sequence, Choice(key: key, sticky: sticky)) {
             plan.pointee.candidates.release(next)
             order.append(next)
         }
         return order
+    }
+
+    /// The cookie, as a response has it, that leads back to a backend; nil where the pool sets none.
+    public func setCookie(ofPool index: Int, backend: Int, isSecure: Bool) -> String? {
+        guard case .cookie(let plan) = pool(index).pointee.affinity else { return nil }
+        let capacity = 1024
+        return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: capacity) { memory in
+            var writer = HeadWriter(memory.baseAddress!, capacity: capacity)
+            plan.cookie.write(plan.numbers[backend], isSecure: isSecure, to: &writer)
+            // Without its line end.
+            return String(decoding: memory[..<max(writer.count - 2, 0)], as: UTF8.self)
+        }
+    }
+}
+
+extension PoolPlan {
+    fileprivate func affinity(
+        of view: RequestView, client: ClientAddress
+    ) -> RequestDecision.Affinity? {
+        let sticky = stickyBackend(of: view, client: client, now: 0)
+        let finding: RequestDecision.Affinity.Finding
+        switch sticky.finding {
+        case .notAsked: return nil
+        case .missing: finding = .missing
+        case .unknown: finding = .unknown
+        case .found: finding = .backend(Int(sticky.backend))
+        }
+        return RequestDecision.Affinity(finding: finding, setsSecureCookie: false)
     }
 }

@@ -39,6 +39,8 @@ public struct PoolPlan {
     public let backends: UnsafePointer<BackendPlan>
     /// What requests stick by; nil where they do not.
     public let hash: HashKeyPlan?
+    /// How sessions come back to the backend that they had.
+    let affinity: AffinityPlan
     /// What the log calls the key and its fallback.
     let keyNames: KeyNames
     /// Connections of each worker that wait for a request; 0 keeps none.
@@ -117,7 +119,8 @@ public struct Snapshot: @unchecked Sendable {
         }
         return PoolPlan(
             name: keep(pool.name), balance: PolicyPlan(pool, backends), backends: keep(plans),
-            hash: pool.hash.map { HashKeyPlan($0) }, keyNames: KeyNames(pool, keep: keep),
+            hash: pool.hash.map { HashKeyPlan($0) }, affinity: AffinityPlan(pool, backends),
+            keyNames: KeyNames(pool, keep: keep),
             idleConnections: pool.keepAlive.idle,
             idleConnectionTimeoutNanoseconds: pool.keepAlive.idleTimeoutNanoseconds,
             requestsPerConnection: pool.keepAlive.maxRequests == 0 ? Int.max : pool.keepAlive.maxRequests)

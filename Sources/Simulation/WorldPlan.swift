@@ -68,6 +68,9 @@ struct WorldPlan {
         // This number leaves the pinned seeds as they are.
         var latest = PlanSource(random: RandomSource(seed: name.seed ^ 0xBA1A_0143))
         if latest.oneIn(4) { drawPolicies(&latest) }
+        // So does this one.
+        var sticky = PlanSource(random: RandomSource(seed: name.seed ^ 0x571C_00BB))
+        if sticky.oneIn(6) { drawAffinity(&sticky) }
     }
 
     private mutating func drawPolicies(_ source: inout PlanSource) {

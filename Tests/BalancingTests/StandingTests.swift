@@ -107,6 +107,21 @@ extension Candidates {
         #expect(max(held[2], held[3]) == 625)
     }
 
+    @Test func whoHasABackendKeepsItUnlessItIsOut() {
+        var pool = PolicyState(plan(.roundRobin, [1, 1, 1]), seed: 7)
+        for (state, keeps) in [
+            (BackendState.warming, true), (.degraded, true), (.draining, true), (.unhealthy, false),
+            (.ejected, false), (.disabled, false),
+        ] {
+            pool.plan.candidates.set(1, state, share: 1)
+            var sequence = CandidateSequence()
+            let index = pool.take(&sequence, Choice(sticky: 1))!
+            #expect((index == 1) == keeps)
+            #expect(sequence.pick.sticky == (keeps ? .taken : .unwell))
+            pool.plan.candidates.release(index)
+        }
+    }
+
     // MARK: Panic
 
     private func panicking(_ policy: Policy, backups: Int = 0) -> PolicyState {

@@ -112,7 +112,7 @@ let fullFile = """
           - "[2001:0db8::0001]:80"
           - { name: named, address: app.internal:80, weight: 5, max_sessions: 7 }
           - { address: "unix:/run/a pp.sock", weight: 0 }
-      redis: { backends: [localhost:6379] }
+      redis: { backends: [localhost:6379], affinity: { client_ip: true, ttl: 1m, clients: 1000 } }
     """
 
 /// A file that uses every key of http listeners.
@@ -142,5 +142,6 @@ let fullHTTPFile = """
       api:
         backends: [10.0.0.2:80]
         hash: { key: "header:x-user", fallback: "cookie:sid" }
+        affinity: { cookie: __Secure-w, ttl: 1h, secure: true, http_only: false, same_site: none, path: /v1 }
         keep_alive: { idle: 8, idle_timeout: 5s, max_requests: 1000 }
     """

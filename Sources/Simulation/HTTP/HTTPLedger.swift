@@ -67,6 +67,8 @@ final class HTTPLedger {
     var taps: [Tap] = []
     var failure: String?
     var loggedRequests: UInt64 = 0
+    /// By pool and host, whom clients had last: where affinity goes by their address.
+    var backendsOfClients: [String: Int] = [:]
 
     init(seed: UInt64, plan: WorldPlan, kernel: SimulatedKernel) {
         self.plan = plan
@@ -94,6 +96,7 @@ final class HTTPLedger {
             defer { next += 1 }
             return next
         }
+        for index in script.requests.indices { script.requests[index].cookie = drawCookie(connection) }
         var octets: [UInt8] = []
         var ends: [Int] = []
         for (place, request) in script.requests.enumerated() {
