@@ -62,18 +62,23 @@ let package = Package(
         .target(name: "LogReading", dependencies: ["Configuration"], swiftSettings: pure),
         .target(
             name: "Dataplane",
-            dependencies: ["Base", "Balancing", "Configuration", "HTTP1", "Ring", "Routing", "Telemetry"],
+            dependencies: [
+                "Base", "Balancing", "Configuration", "Health", "HTTP1", "Ring", "Routing", "Telemetry",
+            ],
             swiftSettings: common),
         .target(
             name: "Control",
             dependencies: [
-                "Base", "CLinux", "Configuration", "HTTP1", "Routing", "Telemetry", "Dataplane", "Ring",
-                "EmulatedKernel",
+                "Base", "Balancing", "CLinux", "Configuration", "Health", "HTTP1", "Routing", "Telemetry",
+                "Dataplane", "Ring", "EmulatedKernel",
             ],
             swiftSettings: common),
         .target(
             name: "Simulation",
-            dependencies: ["Base", "Configuration", "Ring", "Telemetry", "Dataplane", "SimulatedKernel"],
+            dependencies: [
+                "Base", "Balancing", "Configuration", "Health", "Ring", "Telemetry", "Dataplane",
+                "SimulatedKernel",
+            ],
             swiftSettings: common),
         .executableTarget(
             name: "simulate", dependencies: ["Base", "Simulation", "SimulatedKernel", "CLinux"],

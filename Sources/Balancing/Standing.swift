@@ -191,7 +191,7 @@ extension Candidates {
     @inline(__always)
     func share(_ index: Int) -> Int {
         let standing = self[index].standing.load(ordering: .relaxed)
-        return standing == .healthy ? Standing.wholeShare : lowShare(standing)
+        return standing == .healthy || mutant(.ejectedIsPicked) ? Standing.wholeShare : lowShare(standing)
     }
 
     private func lowShare(_ standing: Standing) -> Int {

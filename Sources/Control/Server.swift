@@ -29,6 +29,7 @@ public final class Server {
     private var threads: [WorkerThread] = []
     private let reports: Int32
     private let signals: Int32
+    private let health: HealthKeeping
     private let startedAt = monotonicSeconds()
     /// While draining: when sessions are cut, when progress is reported next, and when workers that still
     /// wait (for somebody to read their log) are left behind.
@@ -58,6 +59,7 @@ public final class Server {
         }
         shared = .allocate(capacity: 1)
         shared.initialize(to: SharedState(snapshot: snapshot))
+        health = HealthKeeping(configuration, snapshot, events)
         report(configuration, engine, sizing, configuredSessions: configuredSessions)
         do throws(Failure) {
             try startWorkers(configuration, snapshot, engine, sizing)
@@ -197,8 +199,9 @@ public final class Server {
             pollfd(fd: signals, events: Int16(POLLIN), revents: 0),
             pollfd(fd: reports, events: Int16(POLLIN), revents: 0),
         ]
-        // A worker that ends reports; that the last session ended is looked for.
-        poll(&wanted, 2, shared.pointee.command == .run ? -1 : 200)
+        // A worker that ends reports; that the last session ended, and what backends are due, is looked for.
+        poll(&wanted, 2, health.isIdle && shared.pointee.command == .run ? -1 : 100)
+        health.tick()
         var count: UInt64 = 0
         _ = read(reports, &count, 8)
         var info = signalfd_siginfo()

@@ -50,7 +50,8 @@ extension PolicyPlan {
                 BackendShare(
                     identity: stableHash(backend.name), weight: UInt32(backend.weight),
                     maxSessions: UInt32(backend.maxSessions ?? Int(UInt32.max)), isBackup: backend.isBackup)
-            }, boundPercent: pool.balance == .consistentHash ? pool.hash?.boundedLoadPercent ?? 0 : 0)
+            }, boundPercent: pool.balance == .consistentHash ? pool.hash?.boundedLoadPercent ?? 0 : 0,
+            panicPercent: pool.health.panicBelowPercent)
     }
 }
 

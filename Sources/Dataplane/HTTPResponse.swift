@@ -78,6 +78,7 @@ extension Worker {
         _ refusal: Refusal
     ) {
         exchange.pointee.refusal = refusal.rawValue + 1
+        noteBadResponse(session, refusal)
         fail(slot, session, 502, .badResponse)
     }
 
@@ -117,6 +118,7 @@ extension Worker {
         }
         exchange.pointee.hasAnswered = true
         exchange.pointee.status = head.status
+        noteResponseHead(session, head)
         if head.status == 101 {
             enqueue(buffer, relay)
             beginTunnel(slot, session, exchange)
@@ -189,6 +191,7 @@ extension Worker {
         case .goesOn: return true
         case .refused(let refusal):
             exchange.pointee.refusal = refusal.rawValue + 1
+            noteBadResponse(session, refusal)
             breakResponse(slot, session, .badResponse)
         case .noBuffer: breakResponse(slot, session, .overloaded)
         }
@@ -200,6 +203,7 @@ extension Worker {
         let exchange = exchange(session)
         let relay = session.relay(.toClient)
         forgetSwitch(relay)
+        noteWholeResponse(session, exchange)
         if session.pointee.connection != BackendConnection.none {
             let isClean =
                 (exchange.pointee.request.phase == .done || mutant(.parkedBeforeSent))
@@ -352,6 +356,7 @@ extension Worker {
             if !exchange.pointee.isReplayDue { replay(slot, session, exchange) }
         } else {
             noteUnanswered(session, exchange)
+            noteBrokenResponse(session, exchange, reason)
             fail(slot, session, 502, reason)
         }
     }

@@ -429,6 +429,7 @@ extension Worker {
             fail(slot, session, 408, .requestBodyTimeout)
         } else if waitsForResponseHead(exchange) {
             noteUnanswered(session, exchange)
+            noteFault(session, .timeout)
             fail(slot, session, 504, .responseHeadTimeout)
         } else {
             fail(slot, session, 504, .idleTimeout)

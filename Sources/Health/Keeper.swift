@@ -4,6 +4,7 @@
 //   tick(now) -> what changed since the last one is noticed -> those that wait for a time are advanced
 
 import Balancing
+import Base
 
 public struct Keeper {
     private var pools: [PoolKeeper]
@@ -127,7 +128,7 @@ private struct PoolKeeper {
         let elapsed = now > kept.since ? now - kept.since : 0
         switch kept.state {
         case .ejected:
-            guard elapsed >= kept.ejectionNanoseconds else { return }
+            guard elapsed >= kept.ejectionNanoseconds, !mutant(.ejectionNeverEnds) else { return }
             let cause = HealthChange.Cause.timeIsUp(afterNanoseconds: elapsed)
             admit(index, pool, cause, now, report)
         case .warming:

@@ -5,6 +5,7 @@
 //   a failure   counts; the one that is too many takes a seat among the ejected and exchanges the standing
 
 import Balancing
+import Base
 import Synchronization
 
 /// What is known of one backend. On cache lines of its own.
@@ -141,7 +142,7 @@ public struct PoolHealth: BitwiseCopyable, @unchecked Sendable {
     /// Never more than `mostEjected`, however many workers eject at once.
     private func takeSeat() -> Bool {
         let taken = unsafe seats.pointee.wrappingAdd(1, ordering: .relaxed).newValue
-        if taken <= mostEjected { return true }
+        if taken <= mostEjected || mutant(.moreAreEjected) { return true }
         giveBackSeat()
         return false
     }
