@@ -31,7 +31,8 @@ let measuringTargets: [Target] =
         .executableTarget(
             name: "measure-routing", dependencies: ["HTTP1", "Routing"], swiftSettings: common),
         .executableTarget(
-            name: "measure-balancing", dependencies: ["Balancing", "Base"], swiftSettings: common),
+            name: "measure-probing", dependencies: ["Base", "EmulatedKernel", "Probing", "Ring"],
+            swiftSettings: common),
     ]
 
 let package = Package(
@@ -59,6 +60,9 @@ let package = Package(
         .target(name: "EmulatedKernel", dependencies: ["Ring", "Base"], swiftSettings: common),
         .target(name: "SimulatedKernel", dependencies: ["Ring", "Base"], swiftSettings: common),
         .target(name: "Telemetry", dependencies: ["Base"], swiftSettings: common),
+        // Short exchanges with servers, off the workers' threads: what health checks are made of.
+        .target(
+            name: "Probing", dependencies: ["Base", "CLiburing", "HTTP1", "Ring"], swiftSettings: common),
         .target(name: "LogReading", dependencies: ["Configuration"], swiftSettings: pure),
         .target(
             name: "Dataplane",
@@ -85,13 +89,15 @@ let package = Package(
             swiftSettings: common),
         .executableTarget(
             name: "weir", dependencies: ["Control", "LogReading"], swiftSettings: common),
-        // The load generator. It shares the ring and the HTTP parser with what it measures, and nothing else.
+        // The load generator. It shares the ring and the HTTP parser with what it measures, and no more of the
+        // data plane; beside it, what measures the policies by themselves.
         .target(
-            name: "Bench", dependencies: ["Base", "HTTP1", "Ring", "EmulatedKernel", "CLinux"],
+            name: "Bench", dependencies: ["Balancing", "Base", "HTTP1", "Ring", "EmulatedKernel", "CLinux"],
             swiftSettings: common),
-        .executableTarget(name: "weir-bench", dependencies: ["Bench"], swiftSettings: common),
+        .executableTarget(
+            name: "weir-bench", dependencies: ["Balancing", "Bench"], swiftSettings: common),
 
-        .testTarget(name: "BenchTests", dependencies: ["Bench", "Base"], swiftSettings: common),
+        .testTarget(name: "BenchTests", dependencies: ["Balancing", "Bench", "Base"], swiftSettings: common),
         .testTarget(name: "BaseTests", dependencies: ["Base"], swiftSettings: common),
         .testTarget(
             name: "BalancingTests", dependencies: ["Balancing", "Base"], swiftSettings: common),
@@ -101,6 +107,10 @@ let package = Package(
         .target(
             name: "HTTP1Oracle", dependencies: ["HTTP1"], path: "Tests/HTTP1Oracle", swiftSettings: common),
         .testTarget(name: "HTTP1Tests", dependencies: ["HTTP1", "HTTP1Oracle"], swiftSettings: common),
+        .testTarget(
+            name: "ProbingTests",
+            dependencies: ["Base", "CLinux", "EmulatedKernel", "Probing", "Ring", "SimulatedKernel"],
+            swiftSettings: common),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "Base"], swiftSettings: common),
         .testTarget(name: "LogReadingTests", dependencies: ["LogReading"], swiftSettings: common),
         .testTarget(

@@ -80,8 +80,6 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
     /// Of those of a tier.
     let areBackups: Bool
     public let count: Int
-    /// True where every candidate has the same weight, and it is not 0.
-    public let weightsAreEqual: Bool
     /// The sum of the weights.
     public let totalWeight: UInt64
 
@@ -102,7 +100,7 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
         self.countsSessions = countsSessions
         areBackups = false
         count = backends.count
-        (weightsAreEqual, totalWeight) = Self.sums(backends[...])
+        totalWeight = Self.sum(backends[...])
     }
 
     /// Those of `whole` that are at these places.
@@ -114,15 +112,11 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
         countsSessions = whole.countsSessions
         areBackups = backends[places].first?.isBackup ?? false
         count = places.count
-        (weightsAreEqual, totalWeight) = Self.sums(backends[places])
+        totalWeight = Self.sum(backends[places])
     }
 
-    private static func sums(_ backends: ArraySlice<BackendShare>) -> (areEqual: Bool, sum: UInt64) {
-        let weight = backends.first?.weight ?? 0
-        return (
-            weight > 0 && backends.allSatisfy { $0.weight == weight },
-            backends.reduce(0) { $0 + UInt64($1.weight) }
-        )
+    private static func sum(_ backends: ArraySlice<BackendShare>) -> UInt64 {
+        backends.reduce(0) { $0 + UInt64($1.weight) }
     }
 
     /// A candidate in place.
@@ -139,6 +133,13 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
 
     /// Sessions of the whole pool now, where the policy counts them.
     var activeCount: Int { max(whole.active.load(ordering: .relaxed), 0) }
+
+    /// Sessions of all candidates now, added up: for what happens rarely.
+    public var activeSum: Int {
+        var sum = 0
+        for index in 0..<count { sum += max(self[index].active.load(ordering: .relaxed), 0) }
+        return sum
+    }
 
     /// Counts of the whole pool.
     var whole: PoolCounts {

@@ -55,6 +55,7 @@ public enum Policy: UInt8, CaseIterable, BitwiseCopyable, Sendable {
 struct Tier: BitwiseCopyable, @unchecked Sendable {
     let candidates: Candidates
     let draw: WeightedDraw
+    let cycle: SmoothCycle
     let places: KeyPlaces
     /// Of a backend's share of the sessions; 0 is no bound.
     let boundPercent: UInt64
@@ -89,9 +90,11 @@ public struct PolicyPlan: BitwiseCopyable, @unchecked Sendable {
                 case .ketama: Ketama.places(of: part)
                 case .roundRobin, .leastConnections, .random, .powerOfTwo, .peakEWMA, .adaptive: .none
                 }
+            let weights = part.map(\.weight)
             return Tier(
                 candidates: Candidates(candidates, places, of: backends),
-                draw: WeightedDraw(weights: part.map(\.weight)), places: keyPlaces,
+                draw: WeightedDraw(weights: weights),
+                cycle: policy == .roundRobin ? SmoothCycle(weights: weights) : .none, places: keyPlaces,
                 boundPercent: UInt64(boundPercent))
         }
         self.policy = policy
@@ -159,7 +162,7 @@ private struct TierState: ~Copyable {
 
     init(_ tier: Tier, _ random: inout RandomSource) {
         self.tier = tier
-        roundRobin = RoundRobin(candidates: tier.candidates, random: &random)
+        roundRobin = RoundRobin(tier, random: &random)
         let count = UInt32(tier.candidates.count)
         leastConnections = LeastConnections(position: count > 0 ? Int(random.next(below: count)) : 0)
     }
@@ -184,7 +187,7 @@ private struct TierState: ~Copyable {
         _ policy: Policy, _ sequence: inout CandidateSequence, _ choice: Choice, _ random: inout RandomSource
     ) -> Int? {
         switch policy {
-        case .roundRobin: roundRobin.take(from: tier.candidates, &random)
+        case .roundRobin: roundRobin.take(from: tier, &random)
         case .leastConnections: leastConnections.take(from: tier.candidates, &sequence.pick)
         case .random: WeightedRandom.take(from: tier, &random)
         case .powerOfTwo: PowerOfTwo.take(from: tier, &random, &sequence.pick)

@@ -18,10 +18,11 @@ package enum Mutant: String, CaseIterable, Sendable {
         exchangeLeaked
     case headDeadlineProlonged, responseHeadAwaitedForEver, droppedBodyIsRequest, lastByteLeftOut, loggedTwice
     case closedBehindAnswer, requestLostAtRetry, partSentAgain, headGetsBody, pipelinedStopAtHalfClose
+    case stickyIgnored, clientNotRemembered, oldCookieKept
 
     #if MUTANTS
         /// The defect that is active in this process; set once, before any worker.
-        nonisolated(unsafe) package static var active: Mutant?
+        @usableFromInline nonisolated(unsafe) package static var active: Mutant?
     #endif
 }
 

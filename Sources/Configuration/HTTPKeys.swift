@@ -93,6 +93,7 @@ extension Keys {
                     "response_headers", \.responseHeaders,
                     headerChanges("Changes to the response that goes to the client.", isRequest: false)),
                 Field("rewrite", \.rewrite, rewrite),
+                Field("retry", \.retry, retry, absent: "that of the listener"),
             ],
             judge: { node, _, owner, context in Validation.checkAction(of: node, owner: owner, &context) },
             trim: { _, rendered in rendered.withoutEmptyMappings })

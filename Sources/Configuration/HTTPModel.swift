@@ -59,6 +59,8 @@ public struct Route: Equatable, Sendable {
     /// Of the response that goes to the client.
     public var responseHeaders = HeaderChanges()
     public var rewrite = PathRewrite()
+    /// nil for the listener's.
+    public var retry: RetrySettings?
     /// Where the route starts in the file.
     public var position: SourcePosition
 

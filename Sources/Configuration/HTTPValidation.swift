@@ -4,7 +4,8 @@
 extension Validation {
     /// The keys that only http listeners have; a dot leads into a section.
     private static let httpKeys = [
-        "routes", "forwarded", "timeouts.request_head", "timeouts.request_body_idle", "timeouts.keep_alive",
+        "routes", "forwarded", "retry", "timeouts.request_head", "timeouts.request_body_idle",
+        "timeouts.keep_alive",
         "timeouts.response_head", "timeouts.tunnel", "limits.body_size",
     ]
 
@@ -94,7 +95,7 @@ extension Validation {
                     + action.key.quotedForMessage, at: other.keySpan)
         }
         guard ["redirect", "respond"].contains(action.key) else { return }
-        for name in ["request_headers", "rewrite"] {
+        for name in ["request_headers", "rewrite", "retry"] {
             guard let entry = node.entry(at: name) else { continue }
             context.report(
                 "\(name.quotedForMessage) has no meaning with \(action.key.quotedForMessage)",

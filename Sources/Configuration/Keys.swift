@@ -136,6 +136,7 @@ enum Keys {
                     "relay", \.relay, .choice("relay"),
                     "How bytes are moved; `auto` copies small traffic and splices bulk."),
                 Field("forwarded", \.forwarded, forwarded),
+                Field("retry", \.retry, retry, absent: "see docs/http.md"),
                 Field(
                     "routes", \.routes, routes, absent: "none",
                     "In http mode: what becomes of a request. The first route that matches decides."),

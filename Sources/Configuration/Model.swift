@@ -85,6 +85,8 @@ public struct Listener: Equatable, Sendable {
     public var routes: [Route] = []
     /// In http mode.
     public var forwarded = ForwardedSettings()
+    /// In http mode: of requests whose route has none of its own.
+    public var retry: RetrySettings?
     /// Where the listener's name stands in the file.
     public var position: SourcePosition
 

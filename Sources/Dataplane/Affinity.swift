@@ -2,6 +2,7 @@
 // behind for the next one. The policy is asked only where that backend is not there (Balancing/Policy.swift).
 
 import Balancing
+import Base
 import Configuration
 import HTTP1
 import Routing
@@ -194,7 +195,7 @@ extension Worker {
     func rememberBackend(_ session: UnsafeMutablePointer<Session>) {
         guard session.pointee.sticky.finding != .notAsked,
             case .clientAddress(let table) = snapshot.pool(Int(session.pointee.pool)).pointee.affinity,
-            let hash = session.pointee.client.stickyHash
+            let hash = session.pointee.client.stickyHash, !mutant(.clientNotRemembered)
         else { return }
         table.note(hash, backend: Int(session.pointee.backend), now: now)
     }
@@ -216,6 +217,7 @@ extension Worker {
     ) {
         guard session.pointee.sticky.finding != .notAsked,
             session.pointee.sticky.index != Int(session.pointee.backend),
+            session.pointee.sticky.finding == .missing || !mutant(.oldCookieKept),
             case .cookie(let plan) = snapshot.pool(Int(session.pointee.pool)).pointee.affinity
         else { return }
         plan.cookie.write(

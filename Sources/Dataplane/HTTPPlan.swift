@@ -15,6 +15,8 @@ public struct HTTPPlan {
     public let bodyLimitBytes: UInt64
     public let forwarded: ForwardedPlan
     public let router: Router
+    /// Of requests without a route, then of each route.
+    let retries: UnsafePointer<RetryPlan>
     /// Index of the pool of requests that no route matches; nil answers 404.
     public let defaultPool: UInt16?
 }

@@ -239,7 +239,8 @@ extension Worker {
         // All of it must lie in this one buffer to be sent again.
         if exchange.pointee.request.phase == .done,
             relay.pointee.queue.isEmpty || mutant(.partSentAgain),
-            exchange.pointee.method.isIdempotent || mutant(.postSentAgain)
+            exchange.pointee.method.isIdempotent || retryPlan(session, exchange).pointee.includesNonIdempotent
+                || mutant(.postSentAgain)
         {
             exchange.pointee.replay = buffer
             exchange.pointee.replayBytes = buffers.segment(buffer).pointee.length

@@ -51,6 +51,7 @@ public struct PoolPlan {
     public let idleConnectionTimeoutNanoseconds: UInt64
     /// Requests of one connection; `Int.max` where there is no limit.
     public let requestsPerConnection: Int
+    let retries: UnsafePointer<RetryCount>
 }
 
 extension PoolPlan {
@@ -131,7 +132,8 @@ public struct Snapshot: @unchecked Sendable {
             keyNames: KeyNames(pool, keep: keep),
             idleConnections: pool.keepAlive.idle,
             idleConnectionTimeoutNanoseconds: pool.keepAlive.idleTimeoutNanoseconds,
-            requestsPerConnection: pool.keepAlive.maxRequests == 0 ? Int.max : pool.keepAlive.maxRequests)
+            requestsPerConnection: pool.keepAlive.maxRequests == 0 ? Int.max : pool.keepAlive.maxRequests,
+            retries: RetryCount.make())
     }
 
     private static func httpPlan(_ listener: Listener, _ pools: PoolIndices) -> UnsafePointer<HTTPPlan>? {
@@ -151,6 +153,9 @@ public struct Snapshot: @unchecked Sendable {
                 tunnelTimeoutNanoseconds: timeouts.tunnelNanoseconds,
                 bodyLimitBytes: UInt64(listener.limits.bodySizeBytes), forwarded: forwarded,
                 router: Router(listener.routes.map { RouteDefinition($0, pools) }),
+                retries: keep(
+                    ([listener.retry] + listener.routes.map { $0.retry ?? listener.retry }).map(
+                        RetryPlan.init)),
                 defaultPool: listener.pool.map { pools.index[$0]! })
         ])
     }

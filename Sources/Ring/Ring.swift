@@ -88,7 +88,7 @@ public struct Ring: ~Copyable {
 
     public var port: KernelPort {
         @inline(__always)
-        unsafeAddress { UnsafePointer(portPlace) }
+        get { portPlace.pointee }
     }
 
     // MARK: Submissions
@@ -155,6 +155,15 @@ public struct Ring: ~Copyable {
         let entry = entry()
         io_uring_prep_recv(entry, descriptor, nil, length, 0)
         weir_sqe_select_buffer(entry, group)
+        weir_sqe_set_token(entry, token.bits)
+    }
+
+    /// Receives once, up to `count` bytes; `memory` must stay valid until the completion.
+    public func receive(
+        _ descriptor: Int32, into memory: UnsafeMutableRawPointer, count: Int, token: Token
+    ) {
+        let entry = entry()
+        io_uring_prep_recv(entry, descriptor, memory, count, 0)
         weir_sqe_set_token(entry, token.bits)
     }
 

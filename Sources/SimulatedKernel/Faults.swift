@@ -47,6 +47,8 @@ public struct FaultPlan {
     public var pipeBytes: Int32 = 64 * 1024
     /// Connections carry what peers write, and not a `Pattern`.
     public var carriesBytes = false
+    /// Receives and sends may name memory of their own. A worker's never do; a prober's do.
+    public var allowsOwnMemory = false
     /// The highest number of descriptors; beyond it EMFILE.
     public var descriptorLimit = 4096
     /// Entries of the queues, at most what the worker asks for.

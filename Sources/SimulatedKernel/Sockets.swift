@@ -46,16 +46,14 @@ extension SimulatedKernel {
                 return finish(number, result: -ENOMEM)
             }
             if happens(.receiveInterrupted) { return finish(number, result: -EINTR) }
+            if operation.pointee.address != 0 {
+                let count = take(operation.pointee, into: operation.pointee.address, operation.pointee.length)
+                return finish(number, result: Int32(count))
+            }
             guard !happens(.noBuffers), let buffer = buffers.take() else {
                 return finish(number, result: -ENOBUFS)
             }
-            var count = min(connection.pointee.toUs.unread, UInt64(buffer.lengthBytes))
-            if operation.pointee.length > 0 { count = min(count, UInt64(operation.pointee.length)) }
-            if happens(.shortReceive) { count = 1 + draw(upTo: count - 1) }
-            fillReceived(
-                UnsafeMutableRawPointer(bitPattern: UInt(buffer.address))!, count: Int(count), of: index,
-                at: connection.pointee.toUs.read)
-            tookFromUs(index, count)
+            let count = take(operation.pointee, into: buffer.address, buffer.lengthBytes)
             let flags =
                 UInt32(IORING_CQE_F_BUFFER) | UInt32(buffer.identifier) << UInt32(IORING_CQE_BUFFER_SHIFT)
             let isLast =
@@ -64,6 +62,19 @@ extension SimulatedKernel {
             progress(number, result: Int32(count), flags: flags)
         }
         schedule(.operationGoesOn, at: now + 1000, index: number, value: operation.pointee.serial)
+    }
+
+    /// Moves what has come to where it is received, which has room for `room` bytes. Answers how many.
+    private func take(_ operation: Operation, into address: UInt64, _ room: UInt32) -> UInt64 {
+        let connection = connections + Int(operation.object)
+        var count = min(connection.pointee.toUs.unread, UInt64(room))
+        if operation.length > 0 { count = min(count, UInt64(operation.length)) }
+        if happens(.shortReceive) { count = 1 + draw(upTo: count - 1) }
+        fillReceived(
+            UnsafeMutableRawPointer(bitPattern: UInt(address))!, count: Int(count), of: operation.object,
+            at: connection.pointee.toUs.read)
+        tookFromUs(operation.object, count)
+        return count
     }
 
     /// The worker took bytes: the peer may write more.

@@ -49,6 +49,10 @@ extension SimulatedKernel {
         operation.isMultishot = UInt32(entry.ioprio) & UInt32(IORING_RECV_MULTISHOT) != 0
         // 0 stands for a whole buffer.
         operation.length = entry.len
+        if entry.flags & UInt8(1 << IOSQE_BUFFER_SELECT_BIT) == 0 {
+            if !plan.allowsOwnMemory { fail("a receive into memory that is no buffer") }
+            operation.address = entry.addr
+        }
         let number = add(operation)
         connections[Int(object.index)].receiving = number
         attempt(number)
@@ -70,7 +74,7 @@ extension SimulatedKernel {
             }
             operation.buffer = Int32(place)
             buffers.sendBegins(place)
-        } else {
+        } else if !plan.allowsOwnMemory {
             fail("a send out of memory that is no buffer")
         }
         let number = add(operation)

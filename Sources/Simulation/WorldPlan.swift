@@ -33,6 +33,10 @@ struct WorldPlan {
     var clientSpreadNanoseconds: UInt64 = 0
     var friendly = true
     var manners: [BackendManner] = []
+    /// Of a backend, by its place in `manners`.
+    var outages: [Int: Outage] = [:]
+    /// Health is kept, by rules that bite in a small world.
+    var keepsHealth = false
     var logsAccess = true
     /// When to drain and to stop whatever happens; 0 for not.
     var drainAtNanoseconds: UInt64 = 0
@@ -71,6 +75,8 @@ struct WorldPlan {
         // So does this one.
         var sticky = PlanSource(random: RandomSource(seed: name.seed ^ 0x571C_00BB))
         if sticky.oneIn(6) { drawAffinity(&sticky) }
+        var health = PlanSource(random: RandomSource(seed: name.seed ^ 0x4EA1_70FF))
+        drawHealth(&health)
     }
 
     private mutating func drawPolicies(_ source: inout PlanSource) {

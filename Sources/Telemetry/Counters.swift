@@ -41,6 +41,10 @@ public enum Counter: Int, CaseIterable, Sendable {
     case requestsUnanswered
     /// Requests that were sent again because a kept connection had been closed.
     case requestsReplayed
+    /// Tries of a request after its first one, by the rules of `retry`.
+    case retries
+    /// Requests that were not tried again because too many of their pool were.
+    case retriesOverBudget
     /// Log records lost.
     case logDropped
 

@@ -74,7 +74,7 @@ extension WorldPlan {
         let isLimited = configuration.pools.contains { pool in
             pool.backends.contains { $0.weight == 0 || $0.maxSessions != nil }
         }
-        return faulty || isLimited || faults.descriptorLimit < 4096 || slots < 1000
+        return faulty || isLimited || keepsHealth || faults.descriptorLimit < 4096 || slots < 1000
             || manners.contains { $0 != .accepts }
     }
 
