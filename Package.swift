@@ -54,6 +54,7 @@ let package = Package(
         .target(name: "Balancing", dependencies: ["Base"], swiftSettings: pure),
         .target(name: "Health", dependencies: ["Balancing", "Base"], swiftSettings: pure),
         .target(name: "HTTP1", swiftSettings: pure),
+        .target(name: "Limiting", dependencies: ["Base"], swiftSettings: pure),
         .target(name: "Configuration", dependencies: ["Base", "CLibyaml"], swiftSettings: common),
         .target(name: "Routing", dependencies: ["CXxhash", "HTTP1"], swiftSettings: common),
         .target(name: "Ring", dependencies: ["CLiburing", "Base"], swiftSettings: common),
@@ -67,7 +68,8 @@ let package = Package(
         .target(
             name: "Dataplane",
             dependencies: [
-                "Base", "Balancing", "Configuration", "Health", "HTTP1", "Ring", "Routing", "Telemetry",
+                "Base", "Balancing", "Configuration", "Health", "HTTP1", "Limiting", "Ring", "Routing",
+                "Telemetry",
             ],
             swiftSettings: common),
         .target(
@@ -92,7 +94,8 @@ let package = Package(
         // The load generator. It shares the ring and the HTTP parser with what it measures, and no more of the
         // data plane; beside it, what measures the policies by themselves.
         .target(
-            name: "Bench", dependencies: ["Balancing", "Base", "HTTP1", "Ring", "EmulatedKernel", "CLinux"],
+            name: "Bench",
+            dependencies: ["Balancing", "Base", "HTTP1", "Limiting", "Ring", "EmulatedKernel", "CLinux"],
             swiftSettings: common),
         .executableTarget(
             name: "weir-bench", dependencies: ["Balancing", "Bench"], swiftSettings: common),
@@ -103,6 +106,7 @@ let package = Package(
             name: "BalancingTests", dependencies: ["Balancing", "Base"], swiftSettings: common),
         .testTarget(
             name: "HealthTests", dependencies: ["Health", "Balancing", "Base"], swiftSettings: common),
+        .testTarget(name: "LimitingTests", dependencies: ["Limiting", "Base"], swiftSettings: common),
         // A second, slow reading of HTTP/1.1 that the fast one is compared with, by tests and fuzzer.
         .target(
             name: "HTTP1Oracle", dependencies: ["HTTP1"], path: "Tests/HTTP1Oracle", swiftSettings: common),

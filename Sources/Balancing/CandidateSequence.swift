@@ -30,8 +30,8 @@ public enum StickyOutcome: UInt8, BitwiseCopyable, Sendable {
     case full
     /// Health, or an operator, keeps it out.
     case unwell
-    /// It was taken and then refused.
-    case refused
+    /// It was taken, and then failed.
+    case failed
 }
 
 /// Why the last candidate was taken.
@@ -93,7 +93,7 @@ public struct CandidateSequence: BitwiseCopyable, Sendable {
     /// whole pool.
     mutating func takeSticky(_ index: Int, of candidates: Candidates) -> Bool {
         guard pick.sticky == .none else {
-            if pick.sticky == .taken { pick.sticky = .refused }
+            if pick.sticky == .taken { pick.sticky = .failed }
             return false
         }
         guard index < candidates.count, candidates.keepsSticky(index), candidates.takeSticky(index) else {

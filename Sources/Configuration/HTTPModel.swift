@@ -61,6 +61,8 @@ public struct Route: Equatable, Sendable {
     public var rewrite = PathRewrite()
     /// nil for the listener's.
     public var retry: RetrySettings?
+    /// Beside the listener's; nil: no limit.
+    public var rateLimit: RateLimitSettings?
     /// Where the route starts in the file.
     public var position: SourcePosition
 

@@ -19,8 +19,11 @@ extension Validation {
         {
             return
         }
+        checkAddressLists(listener, node, &context)
         switch listener.mode {
-        case .tcp: checkTCP(node, owner: owner, &context)
+        case .tcp:
+            checkTCP(node, owner: owner, &context)
+            checkTCPRateLimit(listener, node, &context)
         case .http:
             let timeouts = node.value(at: "timeouts")
             if timeouts?.value(at: "idle") == nil {

@@ -43,6 +43,8 @@ public struct ProcessLimits: Equatable, Sendable {
     public var headerSizeBytes = 16 * 1024
     /// Header fields of a request or response.
     public var headers = 100
+    /// Bytes near which accepting pauses; nil: the cgroup's limit.
+    public var memoryBytes: Int?
 
     public init() {}
 }
@@ -80,6 +82,11 @@ public struct Listener: Equatable, Sendable {
     public var pool: String?
     public var timeouts = ListenerTimeouts()
     public var limits = ListenerLimits()
+    /// In http mode of requests, in tcp mode of sessions; nil: no limit.
+    public var rateLimit: RateLimitSettings?
+    /// Who is served; empty: everybody but whom `deny` names. Of blocks in both lists the longest decides.
+    public var allow: [AddressRange] = []
+    public var deny: [AddressRange] = []
     public var relay = RelayChoice.automatic
     /// In http mode; the first that matches a request decides.
     public var routes: [Route] = []
@@ -151,6 +158,7 @@ public struct Pool: Equatable, Sendable {
     public var health = HealthSettings()
     /// Over which a backend that recovers or joins gets its share; 0 is at once.
     public var slowStartNanoseconds: UInt64 = 0
+    public var breaker = BreakerSettings()
     public var position: SourcePosition
 
     public init(name: String, backends: [Backend], position: SourcePosition) {

@@ -15,7 +15,15 @@ extension Explanation {
             page.add("", ["docs/http.md has the rules. No route was looked for."])
             return page.text
         }
+        if let client = decision.forwardedClient {
+            page.add("client", ["\(client), by X-Forwarded-For of a peer in forwarded.trusted"])
+        }
         page.add("route", [routeText])
+        if decision.outcome == .denied {
+            page.add("denied", ["403: \(clientText) is not served (allow and deny of the listener)"])
+            return page.text
+        }
+        page.add("limits", limitLines)
         page.add("action", actionLines(configuration.pools))
         if let choice {
             page.add("sends", ["\(request.method) \(decision.backendTarget)"])
@@ -32,6 +40,17 @@ extension Explanation {
             page.add("headers", (route?.responseHeaders.summaries ?? []).map { "to the client: \($0)" })
         }
         return page.text
+    }
+
+    private var clientText: String { decision.forwardedClient ?? request.client }
+
+    /// How many came before is known to a running Weir only.
+    private var limitLines: [String] {
+        [("listener", listener.rateLimit), ("route", route?.rateLimit)].compactMap { owner, limit in
+            limit.map {
+                "\(owner): \($0.rate) for each \($0.key.words), \($0.burst ?? 0) at once; beyond it 429"
+            }
+        }
     }
 
     private var routeText: String {
@@ -62,7 +81,7 @@ extension Explanation {
         case .pool(let index):
             guard let reason = splitReason(pools) else { return [route.action.summary] }
             return [route.action.summary, "\(reason) -> \(pools[index].name)"]
-        case .refused, .notFound: return []
+        case .refused, .denied, .notFound: return []
         }
     }
 
@@ -177,6 +196,7 @@ extension Explanation {
             members.append(.init("match", .string(route.match.summary)))
         }
         members += outcomeMembers(configuration.pools)
+        if !limitLines.isEmpty { members.append(.init("rate_limits", .array(limitLines.map(JSON.string)))) }
         if let choice { members += choiceMembers(choice) }
         return JSON.object(members).text() + "\n"
     }
@@ -187,6 +207,11 @@ extension Explanation {
             return [
                 .init("action", .string("refuse")), .init("status", .integer(status)),
                 .init("cause", .string(cause)),
+            ]
+        case .denied:
+            return [
+                .init("action", .string("deny")), .init("status", .integer(403)),
+                .init("denied_client", .string(clientText)),
             ]
         case .notFound: return [.init("action", .string("not_found")), .init("status", .integer(404))]
         case .redirect(let location):
@@ -253,5 +278,17 @@ extension Explanation {
             members.append(.init("choice", .string(choice.pool.backends[first].name)))
         }
         return members
+    }
+}
+
+extension RateKey {
+    /// What has a limit of its own.
+    fileprivate var words: String {
+        switch self {
+        case .clientNetwork(32, 128): "client"
+        case .clientNetwork(let ipv4, let ipv6): "network of clients (/\(ipv4) of IPv4, /\(ipv6) of IPv6)"
+        case .header(let name): "value of \(name) (without it: client)"
+        case .route: "route"
+        }
     }
 }

@@ -31,7 +31,10 @@ final class HealthKeeping {
         self.events = events
     }
 
-    /// About every tenth of a second.
+    /// How long the control thread may sleep.
+    static let tickMilliseconds: Int32 = 100
+
+    /// About that often.
     func tick() {
         if isIdle { return }
         keeper.tick(now: Self.now) { report($0) }

@@ -242,7 +242,7 @@ extension Worker {
         case (.found, .taken): result = "hit"
         case (.found, .full): result = "full"
         case (.found, .unwell): result = "unwell"
-        case (.found, .refused): result = "refused"
+        case (.found, .failed): result = "failed"
         }
         record.beginObject("affinity")
         record.word("by", by)

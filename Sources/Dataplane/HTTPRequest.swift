@@ -111,6 +111,7 @@ extension Worker {
         session.pointee.exchange = number
         session.pointee.requests += 1
         session.pointee.attempts = 0
+        session.pointee.waitedMicroseconds = 0
         session.pointee.sequence = CandidateSequence()
         session.pointee.connectFailure = .ok
         session.pointee.connectStartedAt = 0
@@ -163,7 +164,10 @@ extension Worker {
     ) {
         let plan = httpPlan(session)
         let view = RequestView(head, base: octets, fields: http.fields)
-        guard plan.pointee.router.routeCount > 0, let index = plan.pointee.router.match(view) else {
+        let match = plan.pointee.router.routeCount > 0 ? plan.pointee.router.match(view) : nil
+        if let match { exchange.pointee.route = UInt32(match) }
+        guard mayGoOn(slot, session, exchange, view, head) else { return }
+        guard let index = match else {
             guard let pool = plan.pointee.defaultPool else {
                 consumeHead(session, head)
                 answer(slot, session, 404, .noRoute)
@@ -173,7 +177,6 @@ extension Worker {
             send(slot, session, exchange, octets, head, nil)
             return
         }
-        exchange.pointee.route = UInt32(index)
         let router = plan.pointee.router
         let route = router.plan(index)
         switch route.pointee.action {

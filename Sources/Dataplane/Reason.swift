@@ -23,8 +23,14 @@ public enum Reason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     case connectFailed
     /// Every backend has as many sessions as it may.
     case backendsFull
+    /// Every backend stayed full for as long as a session may wait for one.
+    case pendingTimeout
     /// This client has as many sessions as it may.
     case clientLimit
+    /// The client's address is not among those that are served.
+    case denied
+    /// A rate limit had nothing left.
+    case rateLimited
     /// The process may open no more descriptors.
     case outOfDescriptors
     // In http mode, of requests.
@@ -64,7 +70,10 @@ public enum Reason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
         case .connectUnreachable: "connect_unreachable"
         case .connectFailed: "connect_failed"
         case .backendsFull: "backends_full"
+        case .pendingTimeout: "timeout_pending"
         case .clientLimit: "client_limit"
+        case .denied: "denied"
+        case .rateLimited: "rate_limited"
         case .outOfDescriptors: "out_of_descriptors"
         case .clientClosed: "client_closed"
         case .backendClosed: "backend_closed"

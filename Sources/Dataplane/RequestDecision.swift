@@ -14,6 +14,8 @@ public struct RequestDecision: Sendable {
         /// The head breaks a rule, or announces too long a body: the answer's status, and the cause (of the body:
         /// the reason) as the log has it.
         case refused(status: Int, cause: String)
+        /// The client is not among those that are served: 403.
+        case denied
         /// No route matches, and there is no pool for such requests: 404.
         case notFound
         /// The Location of the answer.
@@ -68,6 +70,8 @@ public struct RequestDecision: Sendable {
     public var fieldsLeftOut: [String] = []
     /// The client's forwarding headers are believed.
     public var trustsClient = false
+    /// The address that lists and limits know the client by; nil where that is the one it connects from.
+    public var forwardedClient: String?
 }
 
 extension Snapshot {
@@ -90,7 +94,9 @@ extension Snapshot {
                     return RequestDecision(
                         outcome: .refused(status: 413, cause: "\(Reason.bodyTooLarge.name)"))
                 }
-                var decision = decide(head, octets.baseAddress!, fields, plan, client, draw: draw)
+                var decision = decide(
+                    head, octets.baseAddress!, fields, plan, self.listener(listener).pointee.access, client,
+                    draw: draw)
                 if case .pool(let index) = decision.outcome {
                     let view = RequestView(head, base: octets.baseAddress!, fields: fields)
                     let key = pool(index).pointee.key(view, client: client)
@@ -124,7 +130,7 @@ extension Snapshot {
 
     private func decide(
         _ head: RequestHead, _ octets: UnsafePointer<UInt8>, _ fields: FieldTable,
-        _ plan: UnsafePointer<HTTPPlan>, _ client: ClientAddress, draw: UInt64
+        _ plan: UnsafePointer<HTTPPlan>, _ access: AccessPlan, _ client: ClientAddress, draw: UInt64
     ) -> RequestDecision {
         func text(_ range: HeadRange) -> String {
             String(
@@ -139,14 +145,21 @@ extension Snapshot {
         decision.path = text(head.target.path)
         decision.backendTarget = text(head.target.range)
         decision.trustsClient = plan.pointee.forwarded.trusts(client)
+        let forwarded = plan.pointee.forwarded.client(of: view, peer: client)
+        if decision.trustsClient, forwarded != client { decision.forwardedClient = forwarded.text }
         for index in 0..<Int(head.fieldCount) where fields[index].isDropped {
             decision.fieldsLeftOut.append(text(fields[index].nameRange))
         }
-        guard let index = router.match(view) else {
+        let match = router.match(view)
+        decision.route = match
+        if !access.allows(forwarded) {
+            decision.outcome = .denied
+            return decision
+        }
+        guard let index = match else {
             if let pool = plan.pointee.defaultPool { decision.outcome = .pool(Int(pool)) }
             return decision
         }
-        decision.route = index
         let route = router.plan(index)
         switch route.pointee.action {
         case .pool: decision.outcome = .pool(Int(route.pointee.pool))

@@ -6,6 +6,7 @@ import Base
 import Configuration
 import Glibc
 import Health
+import Limiting
 import Routing
 
 /// One listener, compiled.
@@ -19,6 +20,9 @@ public struct ListenerPlan {
     public let sessionLimit: Int
     /// 0 where there is none.
     public let sessionsPerClient: Int
+    let access: AccessPlan
+    /// Index of its rate limit; `RateLimitPlans.none`.
+    let rateLimit: UInt32
     public let relay: RelayChoice
     /// nil in tcp mode.
     public let http: UnsafePointer<HTTPPlan>?
@@ -51,7 +55,8 @@ public struct PoolPlan {
     public let idleConnectionTimeoutNanoseconds: UInt64
     /// Requests of one connection; `Int.max` where there is no limit.
     public let requestsPerConnection: Int
-    let retries: UnsafePointer<RetryCount>
+    let breaker: BreakerPlan
+    let load: UnsafePointer<PoolLoad>
 }
 
 extension PoolPlan {
@@ -78,11 +83,14 @@ public struct Snapshot: @unchecked Sendable {
     public let idleConnectionLimit: Int
     private let listeners: UnsafePointer<ListenerPlan>
     private let pools: UnsafePointer<PoolPlan>
+    let rateLimitCount: Int
+    private let rateLimits: UnsafePointer<RateLimitPlan>
 
     /// `resolve` answers the socket address of a backend; host names were looked up before.
     public init(_ configuration: Configuration, resolve: (Backend) -> SocketAddress) {
         let poolPlans = configuration.pools.map { Self.poolPlan($0, resolve: resolve) }
         let indices = PoolIndices(configuration.pools)
+        var limits = RateLimitPlans()
         let listenerPlans = configuration.listeners.map { listener in
             ListenerPlan(
                 name: Self.keep(listener.name),
@@ -91,7 +99,9 @@ public struct Snapshot: @unchecked Sendable {
                 idleTimeoutNanoseconds: listener.timeouts.idleNanoseconds,
                 sessionLimit: listener.limits.sessions ?? Int.max,
                 sessionsPerClient: listener.limits.sessionsPerClient ?? 0,
-                relay: listener.relay, http: Self.httpPlan(listener, indices))
+                access: AccessPlan(listener),
+                rateLimit: limits.add(listener.rateLimit, routes: listener.routes.count, keep: Self.keep),
+                relay: listener.relay, http: Self.httpPlan(listener, indices, &limits))
         }
         listenerCount = listenerPlans.count
         poolCount = poolPlans.count
@@ -103,6 +113,8 @@ public struct Snapshot: @unchecked Sendable {
         idleConnectionLimit = poolPlans.reduce(0) { $0 + $1.idleConnections }
         listeners = Self.keep(listenerPlans)
         pools = Self.keep(poolPlans)
+        rateLimitCount = limits.plans.count
+        rateLimits = Self.keep(limits.plans)
     }
 
     public func listener(_ index: Int) -> UnsafePointer<ListenerPlan> {
@@ -117,6 +129,11 @@ public struct Snapshot: @unchecked Sendable {
 
     /// The health of each pool, in their order.
     public var healthOfPools: [PoolHealth] { (0..<poolCount).map { pool($0).pointee.health } }
+
+    func rateLimit(_ index: UInt32) -> UnsafePointer<RateLimitPlan> {
+        precondition(index < rateLimitCount)
+        return rateLimits + Int(index)
+    }
 
     private static func poolPlan(_ pool: Pool, resolve: (Backend) -> SocketAddress) -> PoolPlan {
         let backends = pool.backendsBackupsLast
@@ -133,17 +150,23 @@ public struct Snapshot: @unchecked Sendable {
             idleConnections: pool.keepAlive.idle,
             idleConnectionTimeoutNanoseconds: pool.keepAlive.idleTimeoutNanoseconds,
             requestsPerConnection: pool.keepAlive.maxRequests == 0 ? Int.max : pool.keepAlive.maxRequests,
-            retries: RetryCount.make())
+            breaker: BreakerPlan(
+                maxSessions: pool.breaker.maxSessions ?? Int.max, maxPending: pool.breaker.maxPending,
+                pendingTimeoutNanoseconds: pool.breaker.pendingTimeoutNanoseconds),
+            load: PoolLoad.make())
     }
 
-    private static func httpPlan(_ listener: Listener, _ pools: PoolIndices) -> UnsafePointer<HTTPPlan>? {
+    private static func httpPlan(
+        _ listener: Listener, _ pools: PoolIndices, _ limits: inout RateLimitPlans
+    ) -> UnsafePointer<HTTPPlan>? {
         guard listener.mode == .http else { return nil }
         let timeouts = listener.timeouts.http
-        let trusted = listener.forwarded.trusted.map(TrustedBlock.init)
+        let routeLimits = listener.routes.map { limits.add($0.rateLimit, routes: 0, keep: keep) }
+        let hasRouteLimits = routeLimits.contains { $0 != RateLimitPlans.none }
         let forwarded = ForwardedPlan(
             xForwarded: listener.forwarded.xForwarded, forwarded: listener.forwarded.forwarded,
             via: keep(listener.forwarded.via ?? ""), requestID: keep(listener.forwarded.requestID ?? ""),
-            trusted: UnsafeBufferPointer(start: keep(trusted), count: trusted.count))
+            trusted: AddressTrie(listener.forwarded.trusted.map { AddressBlock($0, value: 1) }))
         return keep([
             HTTPPlan(
                 requestHeadTimeoutNanoseconds: timeouts.requestHeadNanoseconds,
@@ -156,7 +179,8 @@ public struct Snapshot: @unchecked Sendable {
                 retries: keep(
                     ([listener.retry] + listener.routes.map { $0.retry ?? listener.retry }).map(
                         RetryPlan.init)),
-                defaultPool: listener.pool.map { pools.index[$0]! })
+                defaultPool: listener.pool.map { pools.index[$0]! },
+                routeLimits: hasRouteLimits ? keep(routeLimits) : nil)
         ])
     }
 

@@ -30,6 +30,8 @@ public struct WorkerSettings {
     public var isAlone = false
     /// How many connections may wait in the queue of a listening socket (listen(2)).
     public var backlog = Worker.backlog
+    /// A client whose descriptor has this number or a higher one is the last for a while.
+    public var descriptorWatermark = Int32.max
     /// The most pipes for splicing that are open at once: two descriptors each.
     public var pipes = Worker.mostPipes
 
@@ -86,6 +88,7 @@ public struct Worker: ~Copyable {
     /// Sessions by slot, then acceptors, then the worker's own chores.
     var timers: TimerWheel
     var starved: StarvedList
+    var pending: PendingQueues
     var pipes: PipePool
     // For http mode.
     var connections: Slab<BackendConnection>
@@ -118,9 +121,6 @@ public struct Worker: ~Copyable {
     var wallClockOffset: UInt64
     var wallClockReadAt: UInt64
     var lastDropReportAt: UInt64 = 0
-    /// Accepting may pause thousands of times a second at a limit; it is reported once a second.
-    var nextPauseReportAt: UInt64 = 0
-    var unreportedPauses: UInt64 = 0
     /// The errno that ends this worker; 0 for none.
     private var failure: Int32 = 0
 
@@ -154,8 +154,9 @@ public struct Worker: ~Copyable {
         exchanges = Slab(capacity: exchangeSlots)
         http = HTTPMemory(snapshot, exchanges: exchangeSlots)
         timers = TimerWheel(
-            capacity: settings.slots + settings.listeners.count + 3 + connectionSlots, now: now)
+            capacity: settings.slots + settings.listeners.count + 4 + connectionSlots, now: now)
         starved = StarvedList(slots: settings.slots)
+        pending = PendingQueues(slots: settings.slots, pools: snapshot.poolCount)
         pipes = PipePool(port: port, limit: settings.pipes)
         accessLog = WorkerLog(settings.accessLog, index: 0)
         eventLog = WorkerLog(settings.eventLog, index: 1)
@@ -226,6 +227,7 @@ public struct Worker: ~Copyable {
         buffers.growIfNeeded()
         buffers.publish()
         resumeStarved()
+        servePending()
         writeLogs()
         counters.pointee.add(.turns)
         counters.pointee.add(.completions, UInt64(count))

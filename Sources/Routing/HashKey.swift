@@ -85,6 +85,22 @@ extension HashKeyPlan.Part {
     }
 }
 
+/// A header whose values are told apart by their hash. Lives as long as the process.
+public struct HeaderKey: BitwiseCopyable, @unchecked Sendable {
+    private let name: ByteView
+
+    /// Case does not count.
+    public init(_ name: String) {
+        let bytes = Array(name.lowercased().utf8)
+        let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: max(bytes.count, 1))
+        memory.initialize(from: bytes, count: bytes.count)
+        self.name = ByteView(memory, bytes.count)
+    }
+
+    /// The hash of the first field of that name; nil where there is none.
+    public func hash(_ request: RequestView) -> UInt64? { request.value(ofHeader: name).map(hashOfBytes) }
+}
+
 private func hashOfBytes(_ bytes: ByteView) -> UInt64 { weir_xxh64(bytes.start, bytes.count, 0) }
 
 /// The hash that stands for a name of the configuration, on every machine alike.

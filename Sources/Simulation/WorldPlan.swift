@@ -38,6 +38,8 @@ struct WorldPlan {
     /// Health is kept, by rules that bite in a small world.
     var keepsHealth = false
     var logsAccess = true
+    /// Where accepting stops, as a number of a descriptor.
+    var descriptorWatermark = Int32.max
     /// When to drain and to stop whatever happens; 0 for not.
     var drainAtNanoseconds: UInt64 = 0
     var stopAtNanoseconds: UInt64 = 0
@@ -77,6 +79,9 @@ struct WorldPlan {
         if sticky.oneIn(6) { drawAffinity(&sticky) }
         var health = PlanSource(random: RandomSource(seed: name.seed ^ 0x4EA1_70FF))
         drawHealth(&health)
+        // And so does this.
+        var last = PlanSource(random: RandomSource(seed: name.seed ^ 0x11A1_7257))
+        if last.oneIn(5) { drawLimits(&last) }
     }
 
     private mutating func drawPolicies(_ source: inout PlanSource) {

@@ -15,6 +15,8 @@ struct RequestFacts {
     let end: Int
     /// Backend connections that have seen its head, in order.
     var sightings: [Int32] = []
+    /// When the first of them saw it; 0 for never.
+    var sightedAt: UInt64 = 0
     /// When a backend had been sent all of it; 0 for not.
     var wholeAt: UInt64 = 0
     /// What the worker answered the client with; 0 for nothing.

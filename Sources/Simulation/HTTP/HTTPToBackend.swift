@@ -43,6 +43,8 @@ extension HTTPLedger {
         checkReuse(connection, number)
         checkRepetition(connection, facts)
         checkStickiness(connection, facts)
+        checkIsServed(facts.client)
+        if facts.sightings.isEmpty { requests[Int(number)].sightedAt = kernel.now }
         requests[Int(number)].sightings.append(connection)
         kernel.trace("backend sees request", Int64(connection), Int64(number))
         taps[place].requests.append(number)

@@ -142,6 +142,11 @@ extension HTTPLedger {
             if client.toUs.arrived >= UInt64(facts.end), !isNews, !plan.mayLackBuffers {
                 fail("request \(number) is answered 408, and it was there")
             }
+        case 403:
+            if listener.serves(host: kernel.clientHost(facts.client)), !client.resetReachedUs {
+                fail("request \(number) is answered 403, and its host may come")
+            }
+        case 429: if listener.rateLimit == nil { fail("request \(number) is answered 429 without a limit") }
         case 431: if plan.bufferSizeBytes >= 2048 { fail("request \(number) is answered 431") }
         case 502:
             if facts.plan.isRefused || !mayBeBadGateway(facts) {
