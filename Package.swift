@@ -75,7 +75,8 @@ let package = Package(
         .target(
             name: "Control",
             dependencies: [
-                "Base", "Balancing", "CLinux", "Configuration", "Health", "HTTP1", "Routing", "Telemetry",
+                "Base", "Balancing", "CLinux", "Configuration", "Health", "Probing", "HTTP1", "Routing",
+                "Telemetry",
                 "Dataplane", "Ring", "EmulatedKernel",
             ],
             swiftSettings: common),

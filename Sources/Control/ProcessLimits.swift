@@ -78,7 +78,9 @@ struct Sizing {
             }
         descriptorLimit = Granted.raiseDescriptorLimit()
         let binds = configuration.listeners.reduce(0) { $0 + $1.bind.count }
-        ownDescriptors = Self.descriptorsOfProcess + workers * (Self.descriptorsOfWorker + binds)
+        ownDescriptors =
+            Self.descriptorsOfProcess + workers * (Self.descriptorsOfWorker + binds)
+            + Checks.descriptors(of: configuration)
         let http = configuration.listeners.filter { $0.mode == .http }
         servesHTTP = !http.isEmpty
         let httpPools = Set(http.flatMap(\.usedPools))

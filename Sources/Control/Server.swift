@@ -64,7 +64,7 @@ public final class Server {
         var seed: UInt64 = 0
         _ = weir_random_bytes(&seed, 8)
         shared.initialize(to: SharedState(snapshot: snapshot, seed: seed))
-        health = HealthKeeping(configuration, snapshot, events)
+        health = try HealthKeeping(configuration, snapshot, engine, events)
         report(configuration, engine, sizing, configuredSessions: configuredSessions)
         do throws(Failure) {
             try startWorkers(configuration, snapshot, engine, sizing)
