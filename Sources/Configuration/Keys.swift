@@ -253,6 +253,7 @@ enum Keys {
                 Field("hash", \.hash, hash, absent: "requests do not stick"),
                 Field("affinity", \.affinity, affinity, absent: "sessions do not come back"),
                 Field("keep_alive", \.keepAlive, keepAlive),
+                Field("breaker", \.breaker, breaker),
             ],
             judge: { node, pool, _, context in Validation.check(pool, node, &context) },
             trim: Validation.trim)

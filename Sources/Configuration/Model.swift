@@ -155,6 +155,7 @@ public struct Pool: Equatable, Sendable {
     public var affinity: AffinitySettings?
     /// For requests of http listeners.
     public var keepAlive = KeepAliveSettings()
+    public var breaker = BreakerSettings()
     public var position: SourcePosition
 
     public init(name: String, backends: [Backend], position: SourcePosition) {

@@ -60,6 +60,14 @@ struct Session: BitwiseCopyable {
     var holdsBackend: Bool
     /// True exactly while `SharedState.waitForSocket` counts it: there was no descriptor for its backend.
     var waitsForSocket: Bool
+    /// True exactly while it stands in the queue of its pool (Pending.swift).
+    var isPending = false
+    /// It is among the active ones that its pool's `max_sessions` counts.
+    var holdsPoolPlace = false
+    /// From the first wait for a place to the end of the last.
+    var waitedMicroseconds: UInt32 = 0
+    /// The first wait, of the request in http mode; 0 for none.
+    var pendingSince: UInt64 = 0
     var clientDescriptor: Int32
     /// -1 where there is none.
     var backendDescriptor: Int32
