@@ -229,7 +229,8 @@ extension Worker {
             let isPoolFull =
                 pool.pointee.load.pointee.active.load(ordering: .relaxed) >= pool.pointee.breaker.maxSessions
             for index in 0..<pool.pointee.candidates.count where !isPoolFull && settings.isAlone {
-                expect(!pool.pointee.candidates[index].isUsable, "nobody waits for a place while there is one")
+                expect(
+                    !pool.pointee.candidates[index].isUsable, "nobody waits for a place while there is one")
             }
         }
         expect(pendingCount == pending.count, "who waits for a place stands in a queue")

@@ -401,6 +401,12 @@ def test_the_examples_of_the_documentation_work(new_origin):
         elif command == "choices":
             run = bench(command, *words, "--duration", "1us")
             assert run.returncode == 0 and "maglev" in run.stdout, f"{line}\n{run.stdout}{run.stderr}"
+        elif command == "limiter":
+            run = bench(command, *words, "--keys", "200000")
+            assert run.returncode == 0, f"{line}\n{run.stdout}{run.stderr}"
+            # What the keys at their limit got is what it leaves, to the percent.
+            got, expected = re.search(r"got (\d+) of (\d+)", run.stdout).groups()
+            assert abs(int(got) / int(expected) - 1) < 0.01
         else:
             run = bench(command, *words, "--duration", "300ms")
             assert run.returncode == 0 and "errors      none" in run.stdout, f"{line}\n{run.stdout}{run.stderr}"
