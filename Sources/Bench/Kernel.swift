@@ -34,6 +34,9 @@ enum BenchKernel {
         }
     }
 
+    /// Nanoseconds of the ring's clock.
+    static func now(_ ring: borrowing Ring) -> UInt64 { ring.port.monotonicNow(ring.port.context) }
+
     static func makeBuffers(_ ring: borrowing Ring, limit: Int) throws(BenchError) -> BufferRing {
         do throws(RingSetUpError) {
             return try BufferRing(

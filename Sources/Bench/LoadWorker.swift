@@ -79,7 +79,7 @@ struct LoadWorker: ~Copyable {
         let ring = try BenchKernel.makeRing(onRealKernel: isReal)
         buffers = try BenchKernel.makeBuffers(
             ring, limit: min(max(2 * plan.connections, 128), Self.bufferLimit))
-        now = ring.port.monotonicNow(ring.port.context)
+        now = BenchKernel.now(ring)
         self.ring = ring
         self.plan = plan
         self.requests = requests

@@ -65,7 +65,7 @@ struct OriginWorker: ~Copyable {
         fieldMemory = PagedMemory.reserve(Field.self, count: Self.fieldLimit)
         fields = FieldTable(fieldMemory, capacity: Self.fieldLimit)
         responses = OriginResponses(name: options.name)
-        now = ring.port.monotonicNow(ring.port.context)
+        now = BenchKernel.now(ring)
         self.ring = ring
         isHTTP = options.mode == .http
         isEcho = options.mode == .tcp && options.sizeBytes == nil
