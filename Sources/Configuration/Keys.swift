@@ -238,6 +238,7 @@ enum Keys {
                     "backends", \.backends, backends, isRequired: true,
                     "The servers: an address, or a section with the keys below."),
                 Field("hash", \.hash, hash, absent: "requests do not stick"),
+                Field("prequal", \.prequal, prequal, absent: "required with `balance: prequal`"),
                 Field("keep_alive", \.keepAlive, keepAlive),
             ],
             judge: { node, pool, _, context in Validation.check(pool, node, &context) },

@@ -22,7 +22,7 @@ extension Explanation {
             page.add("headers", requestHeaderLines)
             page.add("", (route?.responseHeaders.summaries ?? []).map { "to the client: \($0)" })
             page.add(
-                "pool", ["\(choice.pool.name): \(choice.pool.balance.rawValue)"] + backendLines(choice))
+                "pool", ["\(choice.pool.name): \(policyText(choice.pool))"] + backendLines(choice))
             page.add("choice", choiceLines(choice))
         } else {
             page.add("headers", (route?.responseHeaders.summaries ?? []).map { "to the client: \($0)" })
@@ -87,6 +87,11 @@ extension Explanation {
             : "replaced, because the client is not in forwarded.trusted"
     }
 
+    private func policyText(_ pool: Pool) -> String {
+        guard pool.balance == .prequal, let prequal = pool.prequal else { return pool.balance.rawValue }
+        return "prequal, asking \(prequal.path); fallback: \(Self.prequalFallback)"
+    }
+
     private func backendLines(_ choice: Choice) -> [String] {
         var rows = choice.order.enumerated().map { position, index in
             let backend = choice.pool.backends[index]
@@ -113,6 +118,13 @@ extension Explanation {
             let key = keyText(choice.pool, origin)
             return [backend.name, "The key is \(key): the same key always goes there."]
         }
+        if choice.pool.balance == .prequal {
+            return [
+                backend.name,
+                "Nobody was asked for its load here: the choice is that of \(Self.prequalFallback), as in a running",
+                "Weir while fewer than 2 backends have told theirs in the last second.",
+            ]
+        }
         let order =
             choice.order.count > 1
             ? [
@@ -121,6 +133,8 @@ extension Explanation {
             : []
         return [backend.name] + order
     }
+
+    private static let prequalFallback = BalancePolicy.peakEWMA.rawValue
 
     private func keyText(_ pool: Pool, _ origin: HashKeyOrigin) -> String {
         guard pool.balance == .consistentHash, let hash = pool.hash else { return "client_ip" }
@@ -235,6 +249,9 @@ extension Explanation {
             .init("policy", .string(choice.pool.balance.rawValue)),
             .init("candidates", .array(candidates)), .init("excluded", .array(excluded)),
         ]
+        if choice.pool.balance == .prequal {
+            members.append(.init("fallback", .string(Self.prequalFallback)))
+        }
         if let first = choice.order.first {
             members.append(.init("choice", .string(choice.pool.backends[first].name)))
         }

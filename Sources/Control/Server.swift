@@ -27,6 +27,7 @@ public final class Server {
     private var listening: Listening
     private let shared: UnsafeMutablePointer<SharedState>
     private var threads: [WorkerThread] = []
+    private let probing: LoadProbing?
     private let reports: Int32
     private let signals: Int32
     private let startedAt = monotonicSeconds()
@@ -58,9 +59,11 @@ public final class Server {
         }
         shared = .allocate(capacity: 1)
         shared.initialize(to: SharedState(snapshot: snapshot))
+        probing = LoadProbing(configuration, snapshot, engine, events)
         report(configuration, engine, sizing, configuredSessions: configuredSessions)
         do throws(Failure) {
             try startWorkers(configuration, snapshot, engine, sizing)
+            try probing?.start()
         } catch {
             listening.removeUnixSockets()
             throw error
@@ -79,6 +82,7 @@ public final class Server {
             if threads.allSatisfy({ $0.currentState == .ended }) || monotonicSeconds() >= leaveAt { break }
             waitForSomething()
         }
+        probing?.stop()
         summarise()
         listening.removeUnixSockets()
         return 0

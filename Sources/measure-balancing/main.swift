@@ -19,6 +19,17 @@ func backends(_ count: Int, areEqual: Bool) -> [BackendShare] {
     }
 }
 
+/// Answers to probes, where the policy goes by them: as many as it keeps. Answers for how many choices they last.
+func tellLoads(of plan: PolicyPlan, _ book: inout ProbeBook?) -> Int {
+    guard book != nil else { return 0 }
+    let count = min(plan.candidates.count, 16)
+    for index in 0..<count {
+        _ = book?.answered(index, inFlight: 0, latencyMicroseconds: 1000, now: nanoseconds())
+    }
+    // Each may be used 16 times, and two are to be left.
+    return 16 * (count - 1)
+}
+
 /// Nanoseconds of a choice, measured over a tenth of a second.
 func choiceNanoseconds(_ plan: PolicyPlan) -> Double {
     var state = PolicyState(plan, seed: 1)
@@ -27,10 +38,13 @@ func choiceNanoseconds(_ plan: PolicyPlan) -> Double {
     for index in 0..<plan.candidates.count {
         plan.observe(index, nanoseconds: 1_000_000 + UInt64(index), now: now)
     }
+    var book = ProbeBook(plan, mostPerSecond: 100, seed: 3, now: now)
     var choices = 0
     var batch = 1
     var elapsed: UInt64 = 0
     while elapsed < 100_000_000 {
+        let told = tellLoads(of: plan, &book)
+        if told > 0 { batch = told }
         let start = nanoseconds()
         for _ in 0..<batch {
             var sequence = CandidateSequence()
