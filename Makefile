@@ -25,8 +25,8 @@ FUZZ_SECONDS = 60
 # Configurations to start from; the schema is for editors.
 samples = tcp.yaml http.yaml redis.yaml postgres.yaml weir.schema.json
 
-.PHONY: help run build simulate test test-epoll simulate-mutants weir-bench fuzz lint bench install uninstall clean \
-	packages run-packages test-packages bench-packages swift
+.PHONY: help run build simulate test test-epoll simulate-mutants weir-bench choices skewed fuzz lint bench install \
+	uninstall clean packages run-packages test-packages bench-packages swift
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -40,6 +40,12 @@ build: packages swift ## build Weir, optimised, into .build/release
 
 weir-bench: packages swift ## build the load generator (docs/weir-bench.md)
 	$(SWIFT) build -c release --static-swift-stdlib --product weir-bench
+
+choices: weir-bench ## measure choices a second of each balancing policy
+	$(PYTHON) Tests/Benchmarks/choices.py
+
+skewed: build weir-bench ## measure what balancing policies make of one slow backend
+	$(PYTHON) Tests/Benchmarks/skewed.py --weir $(WEIR)
 
 simulate: packages swift ## build the seed runner: .build/release/simulate --help
 	$(SWIFT) build -c release --static-swift-stdlib --product simulate

@@ -31,8 +31,6 @@ let measuringTargets: [Target] =
         .executableTarget(
             name: "measure-routing", dependencies: ["HTTP1", "Routing"], swiftSettings: common),
         .executableTarget(
-            name: "measure-balancing", dependencies: ["Balancing", "Base"], swiftSettings: common),
-        .executableTarget(
             name: "measure-probing", dependencies: ["Base", "EmulatedKernel", "Probing", "Ring"],
             swiftSettings: common),
     ]
@@ -55,6 +53,7 @@ let package = Package(
         .target(name: "Base", swiftSettings: common),
         .target(name: "Balancing", dependencies: ["Base"], swiftSettings: pure),
         .target(name: "HTTP1", swiftSettings: pure),
+        .target(name: "Limiting", dependencies: ["Base"], swiftSettings: pure),
         .target(name: "Configuration", dependencies: ["Base", "CLibyaml"], swiftSettings: common),
         .target(name: "Routing", dependencies: ["CXxhash", "HTTP1"], swiftSettings: common),
         .target(name: "Ring", dependencies: ["CLiburing", "Base"], swiftSettings: common),
@@ -67,7 +66,9 @@ let package = Package(
         .target(name: "LogReading", dependencies: ["Configuration"], swiftSettings: pure),
         .target(
             name: "Dataplane",
-            dependencies: ["Base", "Balancing", "Configuration", "HTTP1", "Ring", "Routing", "Telemetry"],
+            dependencies: [
+                "Base", "Balancing", "Configuration", "HTTP1", "Limiting", "Ring", "Routing", "Telemetry",
+            ],
             swiftSettings: common),
         .target(
             name: "Control",
@@ -85,16 +86,20 @@ let package = Package(
             swiftSettings: common),
         .executableTarget(
             name: "weir", dependencies: ["Control", "LogReading"], swiftSettings: common),
-        // The load generator. It shares the ring and the HTTP parser with what it measures, and nothing else.
+        // The load generator. It shares the ring and the HTTP parser with what it measures, and no more of the
+        // data plane; beside it, what measures the policies by themselves.
         .target(
-            name: "Bench", dependencies: ["Base", "HTTP1", "Ring", "EmulatedKernel", "CLinux"],
+            name: "Bench",
+            dependencies: ["Balancing", "Base", "HTTP1", "Limiting", "Ring", "EmulatedKernel", "CLinux"],
             swiftSettings: common),
-        .executableTarget(name: "weir-bench", dependencies: ["Bench"], swiftSettings: common),
+        .executableTarget(
+            name: "weir-bench", dependencies: ["Balancing", "Bench"], swiftSettings: common),
 
-        .testTarget(name: "BenchTests", dependencies: ["Bench", "Base"], swiftSettings: common),
+        .testTarget(name: "BenchTests", dependencies: ["Balancing", "Bench", "Base"], swiftSettings: common),
         .testTarget(name: "BaseTests", dependencies: ["Base"], swiftSettings: common),
         .testTarget(
             name: "BalancingTests", dependencies: ["Balancing", "Base"], swiftSettings: common),
+        .testTarget(name: "LimitingTests", dependencies: ["Limiting", "Base"], swiftSettings: common),
         // A second, slow reading of HTTP/1.1 that the fast one is compared with, by tests and fuzzer.
         .target(
             name: "HTTP1Oracle", dependencies: ["HTTP1"], path: "Tests/HTTP1Oracle", swiftSettings: common),

@@ -46,6 +46,10 @@ public struct Candidate: ~Copyable {
     public var isUsable: Bool {
         weight > 0 && active.load(ordering: .relaxed) < Int(maxSessions)
     }
+
+    /// True where a session may come back to it. A weight of 0 turns only new ones away.
+    @inline(__always)
+    public var takesSticky: Bool { active.load(ordering: .relaxed) < Int(maxSessions) }
 }
 
 /// Counts of a whole pool, on a cache line of their own.
@@ -67,8 +71,6 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
     private let counts: UnsafeMutablePointer<PoolCounts>
     private let countsSessions: Bool
     public let count: Int
-    /// True where every candidate has the same weight, and it is not 0.
-    public let weightsAreEqual: Bool
     /// The sum of the weights.
     public let totalWeight: UInt64
 
@@ -84,7 +86,7 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
         }
         self.countsSessions = countsSessions
         count = backends.count
-        (weightsAreEqual, totalWeight) = Self.sums(backends[...])
+        totalWeight = Self.sum(backends[...])
     }
 
     /// Those of `whole` that are at these places.
@@ -94,15 +96,11 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
         unsafe counts = whole.counts
         countsSessions = whole.countsSessions
         count = places.count
-        (weightsAreEqual, totalWeight) = Self.sums(backends[places])
+        totalWeight = Self.sum(backends[places])
     }
 
-    private static func sums(_ backends: ArraySlice<BackendShare>) -> (areEqual: Bool, sum: UInt64) {
-        let weight = backends.first?.weight ?? 0
-        return (
-            weight > 0 && backends.allSatisfy { $0.weight == weight },
-            backends.reduce(0) { $0 + UInt64($1.weight) }
-        )
+    private static func sum(_ backends: ArraySlice<BackendShare>) -> UInt64 {
+        backends.reduce(0) { $0 + UInt64($1.weight) }
     }
 
     /// A candidate in place.
@@ -120,6 +118,13 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
     /// Sessions of the whole pool now, where the policy counts them.
     var activeCount: Int { max(whole.active.load(ordering: .relaxed), 0) }
 
+    /// Sessions of all candidates now, added up: for what happens rarely.
+    public var activeSum: Int {
+        var sum = 0
+        for index in 0..<count { sum += max(self[index].active.load(ordering: .relaxed), 0) }
+        return sum
+    }
+
     /// Counts of the whole pool.
     var whole: PoolCounts {
         @inline(__always)
@@ -131,7 +136,17 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
     /// Takes a place for one session; false where there is none.
     @inline(__always)
     func take(_ index: Int) -> Bool {
-        guard self[index].isUsable else { return false }
+        self[index].isUsable && takePlace(index)
+    }
+
+    /// The same for a session that comes back to whom it had before.
+    @inline(__always)
+    func takeSticky(_ index: Int) -> Bool {
+        self[index].takesSticky && takePlace(index)
+    }
+
+    @inline(__always)
+    private func takePlace(_ index: Int) -> Bool {
         let limit = Int(self[index].maxSessions)
         let before = self[index].active.wrappingAdd(1, ordering: .relaxed).oldValue
         if before + 1 == limit { whole.full.wrappingAdd(1, ordering: .relaxed) }

@@ -1,5 +1,6 @@
-// The candidate sequence that a session walks: first whom the policy chooses, then, where that one refuses,
-// every other usable candidate once. Also what a choice leaves behind for the log.
+// The candidate sequence that a session walks: first whom it had before, where it sticks; then whom the policy
+// chooses; then, where that one refuses, every other usable candidate once. Also what a choice leaves behind for
+// the log.
 
 import Base
 
@@ -9,11 +10,26 @@ public struct Choice: BitwiseCopyable, Sendable {
     public var key: UInt64
     /// The worker's clock, in nanoseconds.
     public var now: UInt64
+    /// Whom the session had before, where it sticks: comes first, if it has room.
+    public var sticky: Int?
 
-    public init(key: UInt64 = 0, now: UInt64 = 0) {
+    public init(key: UInt64 = 0, now: UInt64 = 0, sticky: Int? = nil) {
         self.key = key
         self.now = now
+        self.sticky = sticky
     }
+}
+
+/// What became of `Choice.sticky`.
+public enum StickyOutcome: UInt8, BitwiseCopyable, Sendable {
+    /// There was none.
+    case none
+    /// It was taken.
+    case taken
+    /// It had as many sessions as it may.
+    case full
+    /// It was taken and then refused.
+    case refused
 }
 
 /// Why the last candidate was taken.
@@ -40,6 +56,7 @@ public struct Pick: BitwiseCopyable, Sendable {
         set { flags = flags & ~8 | (newValue ? 8 : 0) }
     }
     private var flags: UInt8 = 0
+    public internal(set) var sticky = StickyOutcome.none
 
     public init() {}
 }
@@ -54,6 +71,9 @@ public struct CandidateSequence: BitwiseCopyable, Sendable {
     /// How many positions of the walk were used, passed-over ones included.
     private var walked: UInt16 = 0
     private(set) var isAmongBackups = false
+    /// Who was taken before the policy was asked, counted like the candidates that are chosen among now; -1, or
+    /// beyond their range, where it is none of them.
+    private var stickyIndex: Int32 = -1
 
     public init() {}
 
@@ -63,11 +83,32 @@ public struct CandidateSequence: BitwiseCopyable, Sendable {
     var isAtLimit: Bool { chosen.isFull }
 
     @inline(__always)
-    func wasChosen(_ index: Int) -> Bool { chosen.contains(index) }
+    func wasChosen(_ index: Int) -> Bool { chosen.contains(index) || wasSticky(index) }
+
+    @inline(__always)
+    func wasSticky(_ index: Int) -> Bool { Int32(index) == stickyIndex }
 
     mutating func noteChoice(_ index: Int) { chosen.add(index) }
 
-    mutating func enterBackups() {
+    /// Takes whom the session had before, if it is there to be taken and was not yet. Indices are those of the
+    /// whole pool.
+    mutating func takeSticky(_ index: Int, of candidates: Candidates) -> Bool {
+        guard pick.sticky == .none else {
+            if pick.sticky == .taken { pick.sticky = .refused }
+            return false
+        }
+        guard index < candidates.count, candidates.takeSticky(index) else {
+            pick.sticky = .full
+            return false
+        }
+        pick.sticky = .taken
+        stickyIndex = Int32(index)
+        return true
+    }
+
+    /// `primaryCount` candidates of the pool are none of the backups.
+    mutating func enterBackups(primaryCount: Int) {
+        if stickyIndex >= 0 { stickyIndex -= Int32(primaryCount) }
         chosen = Remembered()
         step = 0
         walked = 0
@@ -82,7 +123,7 @@ public struct CandidateSequence: BitwiseCopyable, Sendable {
         while UInt32(walked) < count {
             let index = Int((UInt32(chosen.first) + UInt32(walked) * UInt32(step)) % count)
             walked += 1
-            if !chosen.contains(index), candidates.take(index) { return index }
+            if !wasChosen(index), candidates.take(index) { return index }
         }
         return nil
     }

@@ -42,7 +42,8 @@ struct KeyPlaces: BitwiseCopyable, @unchecked Sendable {
     }
 }
 
-private func keep<Element: BitwiseCopyable>(_ elements: [Element]) -> UnsafePointer<Element> {
+/// A copy that lives as long as the process.
+func keep<Element: BitwiseCopyable>(_ elements: [Element]) -> UnsafePointer<Element> {
     let memory = UnsafeMutablePointer<Element>.allocate(capacity: max(elements.count, 1))
     unsafe memory.initialize(from: elements, count: elements.count)
     return unsafe UnsafePointer(memory)

@@ -22,7 +22,8 @@ enum Maglev {
         guard !players.isEmpty else { return .none }
         var owners = [UInt16](repeating: 0, count: tableSize)
         var isTaken = [Bool](repeating: false, count: tableSize)
-        var turns = TurnQueue(weights: players.map(\.weight))
+        var turns = TurnQueue(
+            players.enumerated().map { Turn(number: 1, step: 1, weight: $1.weight, player: $0) })
         for _ in 0..<tableSize {
             let player = turns.next()
             var entry = players[player].entry
@@ -46,48 +47,6 @@ enum Maglev {
                 entry: Int(random.next() % UInt64(tableSize)),
                 skip: Int(random.next() % UInt64(tableSize - 1)) + 1, index: UInt16(index),
                 weight: UInt64(backends[index].weight))
-        }
-    }
-}
-
-/// Whose turn it is, by weight: a binary heap of the times of everybody's next turn.
-private struct TurnQueue {
-    private struct Turn {
-        /// Of 2^-32 rounds; a table has too few turns for it to overflow.
-        var time: UInt64
-        var player: Int
-
-        static func < (one: Turn, other: Turn) -> Bool {
-            one.time != other.time ? one.time < other.time : one.player < other.player
-        }
-    }
-
-    private var heap: [Turn]
-    private let steps: [UInt64]
-
-    init(weights: [UInt64]) {
-        steps = weights.map { (1 << 32) / $0 }
-        heap = weights.indices.map { Turn(time: (1 << 32) / weights[$0], player: $0) }
-        for position in stride(from: heap.count / 2, through: 0, by: -1) { sink(position) }
-    }
-
-    /// The next player, whose following turn is put in its place.
-    mutating func next() -> Int {
-        let player = heap[0].player
-        heap[0].time += steps[player]
-        sink(0)
-        return player
-    }
-
-    private mutating func sink(_ start: Int) {
-        var position = start
-        while true {
-            var least = 2 * position + 1
-            guard least < heap.count else { return }
-            if least + 1 < heap.count, heap[least + 1] < heap[least] { least += 1 }
-            guard heap[least] < heap[position] else { return }
-            heap.swapAt(position, least)
-            position = least
         }
     }
 }

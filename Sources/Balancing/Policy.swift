@@ -58,6 +58,7 @@ public enum Policy: UInt8, CaseIterable, BitwiseCopyable, Sendable {
 struct Tier: BitwiseCopyable, @unchecked Sendable {
     let candidates: Candidates
     let draw: WeightedDraw
+    let cycle: SmoothCycle
     let places: KeyPlaces
     /// Of a backend's share of the sessions; 0 is no bound.
     let boundPercent: UInt64
@@ -93,9 +94,11 @@ public struct PolicyPlan: BitwiseCopyable, @unchecked Sendable {
                 case .roundRobin, .leastConnections, .random, .powerOfTwo, .peakEWMA, .adaptive, .prequal:
                     .none
                 }
+            let weights = part.map(\.weight)
             return Tier(
                 candidates: Candidates(candidates, places, of: backends),
-                draw: WeightedDraw(weights: part.map(\.weight)), places: keyPlaces,
+                draw: WeightedDraw(weights: weights),
+                cycle: policy == .roundRobin ? SmoothCycle(weights: weights) : .none, places: keyPlaces,
                 boundPercent: UInt64(boundPercent),
                 // Backups are not asked: they have nothing to do.
                 probes: policy == .prequal && places.lowerBound == 0 ? ProbePool() : nil)
@@ -140,10 +143,15 @@ public struct PolicyState: ~Copyable {
     /// none is usable. `Candidates.release` gives the place back.
     public mutating func take(_ sequence: inout CandidateSequence, _ choice: Choice) -> Int? {
         sequence.pick.full = UInt16(clamping: plan.candidates.fullCount)
+        if let sticky = choice.sticky, sequence.takeSticky(sticky, of: plan.candidates) {
+            sequence.pick.isBackup = sticky >= plan.primaries.candidates.count
+            return sticky
+        }
+        sequence.pick.isBackup = false
         if !sequence.isAmongBackups {
             if let index = primaries.take(plan.policy, &sequence, choice, &random) { return index }
             guard plan.backups.candidates.count > 0 else { return nil }
-            sequence.enterBackups()
+            sequence.enterBackups(primaryCount: plan.primaries.candidates.count)
         }
         guard let index = backups.take(plan.policy, &sequence, choice, &random) else { return nil }
         sequence.pick.isBackup = true
@@ -158,7 +166,7 @@ private struct TierState: ~Copyable {
 
     init(_ tier: Tier, _ random: inout RandomSource) {
         self.tier = tier
-        roundRobin = RoundRobin(candidates: tier.candidates, random: &random)
+        roundRobin = RoundRobin(tier, random: &random)
         let count = UInt32(tier.candidates.count)
         leastConnections = LeastConnections(position: count > 0 ? Int(random.next(below: count)) : 0)
     }
@@ -169,9 +177,13 @@ private struct TierState: ~Copyable {
         guard sequence.isFresh || (policy.needsKey && !sequence.isAtLimit) else {
             return sequence.takeFollowing(of: tier.candidates, &random)
         }
-        let index = choose(policy, &sequence, choice, &random)
-        if let index { sequence.noteChoice(index) }
-        return index
+        guard let index = choose(policy, &sequence, choice, &random) else { return nil }
+        let isSticky = sequence.wasSticky(index)
+        sequence.noteChoice(index)
+        guard isSticky else { return index }
+        // The policy knows nothing of who was tried before it was asked.
+        tier.candidates.release(index)
+        return sequence.takeFollowing(of: tier.candidates, &random)
     }
 
     @inline(__always)
@@ -179,7 +191,7 @@ private struct TierState: ~Copyable {
         _ policy: Policy, _ sequence: inout CandidateSequence, _ choice: Choice, _ random: inout RandomSource
     ) -> Int? {
         switch policy {
-        case .roundRobin: roundRobin.take(from: tier.candidates)
+        case .roundRobin: roundRobin.take(from: tier, &random)
         case .leastConnections: leastConnections.take(from: tier.candidates, &sequence.pick)
         case .random: WeightedRandom.take(from: tier, &random)
         case .powerOfTwo: PowerOfTwo.take(from: tier, &random, &sequence.pick)

@@ -7,6 +7,9 @@ import Base
 public struct ProbeBook {
     /// Where the paper's range of 0.6 to 0.9 did best: that share of the answers tells no more than a cold backend has.
     private static let coldShare = 0.84
+    /// So few in flight are not many, however few the others have: else, with little to do, a slow backend that has
+    /// nothing would be the only cold one beside fast ones that have two.
+    private static let neverHot = 4
     /// Answers that the share is taken of.
     private static let recentLimit = 64
     /// Probes for each request, up to the rate that is allowed.
@@ -145,7 +148,8 @@ public struct ProbeBook {
             recentNext = (recentNext + 1) % Self.recentLimit
         }
         let sorted = recent.sorted()
-        probes.setHotAbove(sorted[Int(Double(sorted.count - 1) * Self.coldShare)])
+        let quantile = sorted[Int(Double(sorted.count - 1) * Self.coldShare)]
+        probes.setHotAbove(max(quantile, Self.neverHot))
     }
 
     /// Where the backend's own answer stands; else a free place; else, in turns, the oldest and the worst one.

@@ -1,69 +1,58 @@
-// Smooth weighted round robin, as nginx made it known (commit 52327e0627f4, 2012): at each choice every
-// usable candidate gains its weight, the richest is taken and pays the sum. Weights 5, 1, 1 give
-// a a b a c a a. With equal weights that is a plain rotation, which costs no walk.
+// Smooth weighted round robin: candidates have turns in proportion to their weights and spread as evenly as
+// they allow (`SmoothCycle`). Who cannot take a session when its turn comes loses that turn and gathers no
+// credit, so nobody is flooded when it is well again. A choice costs the same for any number of backends.
 
 import Base
 
-/// What one worker remembers of its rotation over one pool.
-@safe
+/// Where one worker is in its rotation over one pool.
 struct RoundRobin: ~Copyable {
-    /// The next position of the plain rotation.
-    private var position: Int
-    /// What each candidate has gained and not yet paid; nil where weights are equal. No array: its check
-    /// for other owners has no place in a choice.
-    private let credit: UnsafeMutablePointer<Int64>?
+    /// The next turn of the cycle.
+    private var turn: Int
+    /// Everybody's next turn, where the cycle is too long to be kept: with weights that add up to more than
+    /// 65,536. A choice then costs the logarithm of the number of candidates.
+    private var queue: TurnQueue
 
-    /// Walking further than this into the cycle at start would take long with many backends.
-    private static var furthestStart: Int { 256 }
+    /// Beyond so many lost turns and one for each candidate, nearly all belong to backends that cannot take one.
+    private static var longestWalk: Int { 256 }
+    /// Of a round, in which each candidate has as many turns as its weight says.
+    private static var partsOfRound: UInt32 { 1 << 16 }
 
-    /// Begins at a random place of the cycle.
-    init(candidates: Candidates, random: inout RandomSource) {
-        let begin = candidates.count > 0 ? Int(random.next(below: UInt32(candidates.count))) : 0
-        position = begin
-        guard !candidates.weightsAreEqual else {
-            unsafe credit = nil
-            return
-        }
-        let zeroed = UnsafeMutablePointer<Int64>.allocate(capacity: max(candidates.count, 1))
-        unsafe zeroed.initialize(repeating: 0, count: candidates.count)
-        unsafe credit = zeroed
-        for _ in 0..<min(begin, Self.furthestStart) { _ = unsafe chooseRichest(of: candidates, zeroed) }
+    /// Begins at a random turn of the cycle, so that workers, and the same worker with another snapshot, do not
+    /// all begin with the same candidate.
+    init(_ tier: Tier, random: inout RandomSource) {
+        let cycle = tier.cycle
+        turn = cycle.count > 0 ? Int(random.next(below: UInt32(cycle.count))) : 0
+        let needsQueue = cycle.count == 0 && tier.candidates.totalWeight > 0
+        queue = TurnQueue(needsQueue ? Self.turns(tier.candidates, &random) : [])
     }
 
-    deinit { unsafe credit?.deallocate() }
-
-    mutating func take(from candidates: Candidates) -> Int? {
-        guard let credit = unsafe credit else { return rotate(over: candidates) }
-        // Another worker may take the last place of the one that was chosen.
-        for _ in 0..<4 {
-            guard let index = unsafe chooseRichest(of: candidates, credit) else { return nil }
-            if candidates.take(index) { return index }
+    /// First turns after a random time of the round. Each candidate's own are shifted by multiples of the golden
+    /// ratio, else those of equal weight would come in a heap.
+    private static func turns(_ candidates: Candidates, _ random: inout RandomSource) -> [Turn] {
+        let start = UInt64(random.next(below: partsOfRound))
+        let parts = UInt64(partsOfRound)
+        return (0..<candidates.count).filter { candidates[$0].weight > 0 }.map { index in
+            let weight = UInt64(candidates[index].weight)
+            let shift = UInt64(index) * 40_503 % parts
+            let number = (start * weight + shift) / parts + 1
+            return Turn(number: number * parts - shift, step: parts, weight: weight, player: index)
         }
-        return nil
     }
 
-    private mutating func rotate(over candidates: Candidates) -> Int? {
-        for _ in 0..<candidates.count {
-            let index = position
-            position = position + 1 < candidates.count ? position + 1 : 0
-            if candidates.take(index) { return index }
+    mutating func take(from tier: Tier, _ random: inout RandomSource) -> Int? {
+        guard tier.candidates.totalWeight > 0 else { return nil }
+        for _ in 0..<tier.candidates.count + Self.longestWalk {
+            let index = next(of: tier.cycle)
+            if tier.candidates.take(index) { return index }
         }
-        return nil
+        return WeightedRandom.takeAmongUsable(of: tier.candidates, &random)
     }
 
-    private func chooseRichest(
-        of candidates: Candidates, _ credit: UnsafeMutablePointer<Int64>
-    ) -> Int? {
-        var richest: Int?
-        var total: Int64 = 0
-        for index in 0..<candidates.count where candidates[index].isUsable {
-            let weight = Int64(candidates[index].weight)
-            unsafe credit[index] += weight
-            total += weight
-            if let known = richest, unsafe credit[known] >= credit[index] { continue }
-            richest = index
-        }
-        if let richest { unsafe credit[richest] -= total }
-        return richest
+    @inline(__always)
+    private mutating func next(of cycle: SmoothCycle) -> Int {
+        guard queue.count == 0 else { return queue.next() }
+        let index = cycle.owner(turn)
+        turn = turn + 1 < cycle.count ? turn + 1 : 0
+        return index
     }
 }

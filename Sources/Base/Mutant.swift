@@ -12,15 +12,17 @@ package enum Mutant: String, CaseIterable, Sendable {
     case clientPlaceNotReleased, pipedBytesDroppedAtEnd, receivesInWrongOrder, cancelledReceiveNotResumed,
         spinsForRoom, oneBurstAtALimit, drainTurnsAway, newClientsFirst, missedCancelNotRepeated,
         idlePipesStay, pipesBeforeSockets, fullQueueForgotten, lastWordsDropped, resetOvertakes
+    case deniedIsServed, limitIgnored
     // Of http mode.
     case parkedWithBytes, parkedBeforeSent, postSentAgain, brokenEndLooksWhole, keptRequestLost,
         exchangeLeaked
     case headDeadlineProlonged, responseHeadAwaitedForEver, droppedBodyIsRequest, lastByteLeftOut, loggedTwice
     case closedBehindAnswer, requestLostAtRetry, partSentAgain, headGetsBody, pipelinedStopAtHalfClose
+    case stickyIgnored, clientNotRemembered, oldCookieKept
 
     #if MUTANTS
         /// The defect that is active in this process; set once, before any worker.
-        nonisolated(unsafe) package static var active: Mutant?
+        @usableFromInline nonisolated(unsafe) package static var active: Mutant?
     #endif
 }
 

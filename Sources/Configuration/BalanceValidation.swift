@@ -51,24 +51,33 @@ extension Validation {
             hint: "it belongs to `balance: prequal`")
     }
 
-    /// Keys that only requests have, in pools that only tcp listeners use.
-    static func checkHashKeys(
+    /// What only requests have, in pools that only tcp listeners use.
+    static func checkUseOfRequests(
         _ configuration: Configuration, _ root: Node, _ context: inout ReadingContext
     ) {
         guard areModesKnown(root) else { return }
         let ofTCP = Set(configuration.listeners.filter { $0.mode == .tcp }.flatMap(\.usedPools))
         let ofHTTP = Set(configuration.listeners.filter { $0.mode == .http }.flatMap(\.usedPools))
         for pool in configuration.pools where ofTCP.contains(pool.name) && !ofHTTP.contains(pool.name) {
-            guard let settings = pool.hash,
-                let hash = root.value(at: "pools")?.value(at: pool.name)?.value(at: "hash")
-            else { continue }
-            for (name, key) in [("key", settings.key), ("fallback", settings.fallback)]
-            where key != .clientAddress {
-                guard let value = hash.value(at: name) else { continue }
-                context.report(
-                    "\(key.description.quotedForMessage) is something of requests, and only listeners with "
-                        + "`mode: tcp` use this pool", at: value.span, expected: "`client_ip`")
+            guard let node = root.value(at: "pools")?.value(at: pool.name) else { continue }
+            if let settings = pool.hash, let hash = node.value(at: "hash") {
+                checkKeys(settings, hash, &context)
             }
+            if pool.affinity?.cookie != nil, let cookie = node.value(at: "affinity")?.entry(at: "cookie") {
+                context.report(
+                    "`cookie` is something of requests, and only listeners with `mode: tcp` use this pool",
+                    at: cookie.keySpan, expected: "`client_ip: true`")
+            }
+        }
+    }
+
+    private static func checkKeys(_ settings: HashSettings, _ hash: Node, _ context: inout ReadingContext) {
+        for (name, key) in [("key", settings.key), ("fallback", settings.fallback)]
+        where key != .clientAddress {
+            guard let value = hash.value(at: name) else { continue }
+            context.report(
+                "\(key.description.quotedForMessage) is something of requests, and only listeners with "
+                    + "`mode: tcp` use this pool", at: value.span, expected: "`client_ip`")
         }
     }
 

@@ -39,7 +39,7 @@ extension Keys {
             ])
     }
 
-    private static var addressRange: ValueType<AddressRange> {
+    static var addressRange: ValueType<AddressRange> {
         .scalar(
             expectation: "a block of addresses such as `10.0.0.0/8` or `2001:db8::/32`",
             shape: .text(pattern: "^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$"),
@@ -93,6 +93,8 @@ extension Keys {
                     "response_headers", \.responseHeaders,
                     headerChanges("Changes to the response that goes to the client.", isRequest: false)),
                 Field("rewrite", \.rewrite, rewrite),
+                Field("retry", \.retry, retry, absent: "that of the listener"),
+                Field("rate_limit", \.rateLimit, rateLimit, absent: "no limit"),
             ],
             judge: { node, _, owner, context in Validation.checkAction(of: node, owner: owner, &context) },
             trim: { _, rendered in rendered.withoutEmptyMappings })

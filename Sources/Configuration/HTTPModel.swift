@@ -59,6 +59,10 @@ public struct Route: Equatable, Sendable {
     /// Of the response that goes to the client.
     public var responseHeaders = HeaderChanges()
     public var rewrite = PathRewrite()
+    /// nil for the listener's.
+    public var retry: RetrySettings?
+    /// Beside the listener's; nil: no limit.
+    public var rateLimit: RateLimitSettings?
     /// Where the route starts in the file.
     public var position: SourcePosition
 

@@ -205,6 +205,24 @@ enum HTTPText {
             suggestion: text.isEmpty || text.contains(":") ? nil : "/" + text)
     }
 
+    // MARK: - Cookies
+
+    /// RFC 6265, 4.1.1.
+    static func cookieName(_ text: String) throws(TextProblem) -> String {
+        if isToken(text) { return text }
+        throw TextProblem(message: "\(text.quotedForMessage) cannot name a cookie")
+    }
+
+    /// RFC 6265, 4.1.1: what stands in Path.
+    static func cookiePath(_ text: String) throws(TextProblem) -> String {
+        try checkPath(text)
+        if text.contains(";") {
+            throw TextProblem(
+                message: "\(text.quotedForMessage) has a `;`, which would end it", isComplete: true)
+        }
+        return text
+    }
+
     // MARK: - Hash keys
 
     static func hashKey(_ text: String) throws(TextProblem) -> HashKey {
@@ -213,9 +231,7 @@ enum HTTPText {
             let name = String(parts[1])
             switch parts[0] {
             case "header": return .header(try headerName(name))
-            case "cookie":
-                if isToken(name) { return .cookie(name) }
-                throw TextProblem(message: "\(name.quotedForMessage) cannot name a cookie")
+            case "cookie": return .cookie(try cookieName(name))
             case "query": return .query(try queryName(name))
             default: break
             }

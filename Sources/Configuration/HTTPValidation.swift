@@ -4,7 +4,8 @@
 extension Validation {
     /// The keys that only http listeners have; a dot leads into a section.
     private static let httpKeys = [
-        "routes", "forwarded", "timeouts.request_head", "timeouts.request_body_idle", "timeouts.keep_alive",
+        "routes", "forwarded", "retry", "timeouts.request_head", "timeouts.request_body_idle",
+        "timeouts.keep_alive",
         "timeouts.response_head", "timeouts.tunnel", "limits.body_size",
     ]
 
@@ -18,8 +19,11 @@ extension Validation {
         {
             return
         }
+        checkAddressLists(listener, node, &context)
         switch listener.mode {
-        case .tcp: checkTCP(node, owner: owner, &context)
+        case .tcp:
+            checkTCP(node, owner: owner, &context)
+            checkTCPRateLimit(listener, node, &context)
         case .http:
             let timeouts = node.value(at: "timeouts")
             if timeouts?.value(at: "idle") == nil {
@@ -94,7 +98,7 @@ extension Validation {
                     + action.key.quotedForMessage, at: other.keySpan)
         }
         guard ["redirect", "respond"].contains(action.key) else { return }
-        for name in ["request_headers", "rewrite"] {
+        for name in ["request_headers", "rewrite", "retry"] {
             guard let entry = node.entry(at: name) else { continue }
             context.report(
                 "\(name.quotedForMessage) has no meaning with \(action.key.quotedForMessage)",

@@ -7,6 +7,7 @@ enum Keys {
     /// The kernel's limit of one buffer ring is 32768 entries.
     static let bufferRange = 16...32_768
     static let bufferSizeRangeBytes = 1024...(1 << 20)
+    static let memoryRangeBytes = (1 << 20)...(1 << 50)
     static let bodySizeRangeBytes = 0...(1 << 50)
     static let headerCountRange = 8...1024
     static let weightRange = 0...65_535
@@ -62,6 +63,10 @@ enum Keys {
                 Field(
                     "headers", \.headers, .wholeNumber(headerCountRange),
                     "Header fields of a request or response."),
+                Field(
+                    "memory", \.memoryBytes, ValueType.size(memoryRangeBytes).optional,
+                    absent: "the limit of the cgroup, where there is one",
+                    "Above 95% of it accepting pauses. Given, it is the resident memory that counts."),
             ],
             judge: { node, limits, _, context in Validation.check(&limits, node, &context) })
     }
@@ -132,10 +137,18 @@ enum Keys {
                     "The pool that serves it; in http mode what no route matches."),
                 Field("timeouts", \.timeouts, timeouts),
                 Field("limits", \.limits, listenerLimits),
+                Field("rate_limit", \.rateLimit, rateLimit, absent: "no limit"),
+                Field(
+                    "allow", \.allow, addressList, absent: "everybody",
+                    "The only clients that are served (http mode: others get 403; tcp mode: are closed)."),
+                Field(
+                    "deny", \.deny, addressList, absent: "nobody",
+                    "Clients that are not served. Of blocks in `allow` and `deny` the longest decides."),
                 Field(
                     "relay", \.relay, .choice("relay"),
                     "How bytes are moved; `auto` copies small traffic and splices bulk."),
                 Field("forwarded", \.forwarded, forwarded),
+                Field("retry", \.retry, retry, absent: "see docs/http.md"),
                 Field(
                     "routes", \.routes, routes, absent: "none",
                     "In http mode: what becomes of a request. The first route that matches decides."),
@@ -238,6 +251,7 @@ enum Keys {
                     "backends", \.backends, backends, isRequired: true,
                     "The servers: an address, or a section with the keys below."),
                 Field("hash", \.hash, hash, absent: "requests do not stick"),
+                Field("affinity", \.affinity, affinity, absent: "sessions do not come back"),
                 Field("prequal", \.prequal, prequal, absent: "required with `balance: prequal`"),
                 Field("keep_alive", \.keepAlive, keepAlive),
             ],

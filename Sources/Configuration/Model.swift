@@ -43,6 +43,8 @@ public struct ProcessLimits: Equatable, Sendable {
     public var headerSizeBytes = 16 * 1024
     /// Header fields of a request or response.
     public var headers = 100
+    /// Bytes near which accepting pauses; nil: the cgroup's limit.
+    public var memoryBytes: Int?
 
     public init() {}
 }
@@ -80,11 +82,18 @@ public struct Listener: Equatable, Sendable {
     public var pool: String?
     public var timeouts = ListenerTimeouts()
     public var limits = ListenerLimits()
+    /// In http mode of requests, in tcp mode of sessions; nil: no limit.
+    public var rateLimit: RateLimitSettings?
+    /// Who is served; empty: everybody but whom `deny` names. Of blocks in both lists the longest decides.
+    public var allow: [AddressRange] = []
+    public var deny: [AddressRange] = []
     public var relay = RelayChoice.automatic
     /// In http mode; the first that matches a request decides.
     public var routes: [Route] = []
     /// In http mode.
     public var forwarded = ForwardedSettings()
+    /// In http mode: of requests whose route has none of its own.
+    public var retry: RetrySettings?
     /// Where the listener's name stands in the file.
     public var position: SourcePosition
 
@@ -142,6 +151,8 @@ public struct Pool: Equatable, Sendable {
     public var backends: [Backend]
     /// By what requests stick; nil where they do not.
     public var hash: HashSettings?
+    /// How sessions come back to the backend that they had; nil where they do not.
+    public var affinity: AffinitySettings?
     /// With `prequal`.
     public var prequal: PrequalSettings?
     /// For requests of http listeners.
@@ -205,6 +216,36 @@ public enum HashKey: Equatable, Sendable {
     case path
     /// Path and query.
     case uri
+}
+
+/// How the sessions of a client come back to one backend. Either by a cookie or by the client's address.
+public struct AffinitySettings: Equatable, Sendable {
+    /// Name of the cookie that says which backend; nil where the client's address says it.
+    public var cookie: String?
+    public var isByClientAddress = false
+    /// At least a second. Of a cookie its Max-Age, nil lets it end with the browser; of a client's address the
+    /// time since its last use, never nil.
+    public var timeToLiveNanoseconds: UInt64?
+    /// The cookie goes by https only; nil: where the client came by it.
+    public var isSecure: Bool?
+    /// Scripts do not see the cookie.
+    public var isHTTPOnly = true
+    public var sameSite = SameSite.lax
+    /// Below which the browser sends the cookie.
+    public var path = "/"
+    /// Client addresses that are remembered, at the least.
+    public var clients = 65_536
+
+    public static let defaultTimeToLiveNanoseconds: UInt64 = 1_800_000_000_000
+
+    public init() {}
+}
+
+/// When a browser sends a cookie with requests that another site caused (RFC 6265bis, 5.4.7).
+public enum SameSite: String, CaseIterable, Equatable, Sendable {
+    case lax
+    case strict
+    case none
 }
 
 public enum HashAlgorithm: String, CaseIterable, Equatable, Sendable {

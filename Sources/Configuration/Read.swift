@@ -33,7 +33,7 @@ extension Configuration {
         var configuration = Configuration()
         Keys.file.read(root, into: &configuration, owner: .fileStart, &context)
         Validation.check(pools: root.keys(at: "pools"), &context)
-        Validation.checkHashKeys(configuration, root, &context)
+        Validation.checkUseOfRequests(configuration, root, &context)
         if context.errorCount > 0 { throw context.collected() }
         return configuration
     }

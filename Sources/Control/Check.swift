@@ -23,6 +23,7 @@ public enum Check {
         }
         lines.append("# descriptors: \(descriptors(sizing))")
         lines.append("# memory: \(memory(configuration, sizing))")
+        lines.append("# accepting pauses: \(watermarks(configuration, sizing))")
         return lines.joined(separator: "\n") + "\n"
     }
 
@@ -43,15 +44,27 @@ public enum Check {
         let fixed = sizing.workers * (memory.fixedBytes + (sizing.servesHTTP ? http.fixedBytes : 0))
         let request = sizing.servesHTTP ? http.requestBytes + http.connectionBytes : 0
         let idle = sizing.workers * sizing.idleConnections * http.connectionBytes
-        let most = buffers + fixed + idle + sizing.sessions * (memory.sessionBytes + request)
+        let clients = Worker.affinityMemory(configuration.pools)
+        let rates = configuration.rateTableBytes
+        let most = buffers + fixed + idle + clients + rates + sizing.sessions * (memory.sessionBytes + request)
         let pipes = sizing.workers * sizing.pipes * Worker.pipeBytes
         return "at most \(mebibytes(most)) (\(mebibytes(buffers)) receive buffers, "
             + "\(memory.sessionBytes) bytes a session, "
             + (sizing.servesHTTP
                 ? "\(request) more while it has a request, \(http.connectionBytes) an idle backend connection, "
                 : "")
+            + (clients > 0 ? "\(mebibytes(clients)) remembered clients (affinity), " : "")
+            + (rates > 0 ? "\(mebibytes(rates)) keys of rate limits, " : "")
             + "\(mebibytes(fixed)) rings and logs); only what was used is resident. "
             + "The kernel holds up to \(mebibytes(pipes)) more in full pipes"
+    }
+
+    private static func watermarks(_ configuration: Configuration, _ sizing: Sizing) -> String {
+        let watch = MemoryWatch(configuration.limits)
+        let memory = watch.map { ", when \(mebibytes(Int(clamping: $0.stopsAtBytes))) of memory are used" }
+        return "at \(sizing.sessions) sessions, at \(sizing.descriptorWatermark) descriptors"
+            + (sizing.servesHTTP ? ", in http mode when 7/8 of a worker's receive buffers are held" : "")
+            + (memory ?? "; no limit of memory is known (limits.memory, cgroup)")
     }
 
     private static func mebibytes(_ bytes: Int) -> String {

@@ -18,6 +18,10 @@ public struct Explanation {
         let pool: Pool
         /// Indices of backends, in the order in which they would be tried.
         let order: [Int]
+        /// Index of whom the request's cookie names.
+        let sticky: Int?
+        /// What the response sets, so that the next request comes back.
+        let setCookie: String?
 
         /// Of requests, in the long run, while nobody is full; with at most two decimals.
         func shareText(of backend: Backend) -> String {
@@ -51,9 +55,7 @@ public struct Explanation {
         if case .pool(let pool) = decision.outcome {
             var shown = configuration.pools[pool]
             shown.backends = shown.backendsBackupsLast
-            choice = Choice(
-                pool: shown,
-                order: snapshot.candidates(ofPool: pool, key: decision.key, seed: random.next()))
+            choice = Choice(shown, pool, decision, snapshot, seed: random.next())
         } else {
             choice = nil
         }
@@ -81,8 +83,25 @@ public struct Explanation {
     }
 
     /// Why a backend gets nothing; nil where it may.
-    func exclusion(of backend: Backend) -> String? {
-        backend.weight == 0 ? "weight 0" : nil
+    func exclusion(of index: Int, _ choice: Choice) -> String? {
+        choice.pool.backends[index].weight == 0 && choice.sticky != index ? "weight 0" : nil
+    }
+
+    /// Whether affinity chose, in the words of the access log, and in a sentence; nil where there is none.
+    var affinity: (by: String, result: String, text: String)? {
+        guard let choice, let finding = decision.affinity?.finding else { return nil }
+        guard let cookie = choice.pool.affinity?.cookie else {
+            return (
+                "client_ip", "none",
+                "client_ip: as of a client that is not remembered; others go where they went before"
+            )
+        }
+        switch finding {
+        case .missing: return ("cookie", "none", "cookie \(cookie): the request has none")
+        case .unknown: return ("cookie", "unknown", "cookie \(cookie): names no backend of the pool")
+        case .backend(let index):
+            return ("cookie", "hit", "cookie \(cookie): names \(choice.pool.backends[index].name)")
+        }
     }
 
     /// By what a split decided, in words; nil where there was none.
@@ -100,6 +119,23 @@ public struct Explanation {
                 return "sticks by client_ip, because it has neither \(hash.key.description) nor "
                     + hash.fallback.description
             }
+        }
+    }
+}
+
+extension Explanation.Choice {
+    /// `pool` has its backends in the order of the snapshot, where it is the one at `index`.
+    fileprivate init(
+        _ pool: Pool, _ index: Int, _ decision: RequestDecision, _ snapshot: Snapshot, seed: UInt64
+    ) {
+        self.pool = pool
+        if case .backend(let backend)? = decision.affinity?.finding { sticky = backend } else { sticky = nil }
+        order = snapshot.candidates(ofPool: index, key: decision.key, sticky: sticky, seed: seed)
+        if let first = order.first, first != sticky, let affinity = decision.affinity {
+            setCookie = snapshot.setCookie(
+                ofPool: index, backend: first, isSecure: affinity.setsSecureCookie)
+        } else {
+            setCookie = nil
         }
     }
 }

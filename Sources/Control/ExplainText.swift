@@ -15,19 +15,42 @@ extension Explanation {
             page.add("", ["docs/http.md has the rules. No route was looked for."])
             return page.text
         }
+        if let client = decision.forwardedClient {
+            page.add("client", ["\(client), by X-Forwarded-For of a peer in forwarded.trusted"])
+        }
         page.add("route", [routeText])
+        if decision.outcome == .denied {
+            page.add("denied", ["403: \(clientText) is not served (allow and deny of the listener)"])
+            return page.text
+        }
+        page.add("limits", limitLines)
         page.add("action", actionLines(configuration.pools))
         if let choice {
             page.add("sends", ["\(request.method) \(decision.backendTarget)"])
             page.add("headers", requestHeaderLines)
             page.add("", (route?.responseHeaders.summaries ?? []).map { "to the client: \($0)" })
+            if let cookie = choice.setCookie {
+                page.add("", ["to the client: \(cookie)", "to the client: Cache-Control: private"])
+            }
             page.add(
                 "pool", ["\(choice.pool.name): \(policyText(choice.pool))"] + backendLines(choice))
+            if let affinity { page.add("affinity", [affinity.text]) }
             page.add("choice", choiceLines(choice))
         } else {
             page.add("headers", (route?.responseHeaders.summaries ?? []).map { "to the client: \($0)" })
         }
         return page.text
+    }
+
+    private var clientText: String { decision.forwardedClient ?? request.client }
+
+    /// How many came before is known to a running Weir only.
+    private var limitLines: [String] {
+        [("listener", listener.rateLimit), ("route", route?.rateLimit)].compactMap { owner, limit in
+            limit.map {
+                "\(owner): \($0.rate) for each \($0.key.words), \($0.burst ?? 0) at once; beyond it 429"
+            }
+        }
     }
 
     private var routeText: String {
@@ -58,7 +81,7 @@ extension Explanation {
         case .pool(let index):
             guard let reason = splitReason(pools) else { return [route.action.summary] }
             return [route.action.summary, "\(reason) -> \(pools[index].name)"]
-        case .refused, .notFound: return []
+        case .refused, .denied, .notFound: return []
         }
     }
 
@@ -101,8 +124,8 @@ extension Explanation {
                 backend.isBackup ? "backup\(most)" : "\(choice.shareText(of: backend)) of requests\(most)",
             ]
         }
-        for backend in choice.pool.backends {
-            guard let why = exclusion(of: backend) else { continue }
+        for (index, backend) in choice.pool.backends.enumerated() {
+            guard let why = exclusion(of: index, choice) else { continue }
             rows.append(["-", backend.name, backend.address.description, why, "excluded"])
         }
         // A backend without a name of its own is called by its address.
@@ -114,6 +137,7 @@ extension Explanation {
     private func choiceLines(_ choice: Choice) -> [String] {
         guard let first = choice.order.first else { return ["none: every backend is excluded"] }
         let backend = choice.pool.backends[first]
+        if first == choice.sticky { return [backend.name, "Its cookie names it: the policy is not asked."] }
         if let origin = decision.keyOrigin {
             let key = keyText(choice.pool, origin)
             return [backend.name, "The key is \(key): the same key always goes there."]
@@ -186,6 +210,7 @@ extension Explanation {
             members.append(.init("match", .string(route.match.summary)))
         }
         members += outcomeMembers(configuration.pools)
+        if !limitLines.isEmpty { members.append(.init("rate_limits", .array(limitLines.map(JSON.string)))) }
         if let choice { members += choiceMembers(choice) }
         return JSON.object(members).text() + "\n"
     }
@@ -196,6 +221,11 @@ extension Explanation {
             return [
                 .init("action", .string("refuse")), .init("status", .integer(status)),
                 .init("cause", .string(cause)),
+            ]
+        case .denied:
+            return [
+                .init("action", .string("deny")), .init("status", .integer(403)),
+                .init("denied_client", .string(clientText)),
             ]
         case .notFound: return [.init("action", .string("not_found")), .init("status", .integer(404))]
         case .redirect(let location):
@@ -235,8 +265,8 @@ extension Explanation {
             if let most = backend.maxSessions { members.append(.init("max_sessions", .integer(most))) }
             return JSON.object(members)
         }
-        let excluded = choice.pool.backends.compactMap { backend in
-            exclusion(of: backend).map { why in
+        let excluded = choice.pool.backends.enumerated().compactMap { index, backend in
+            exclusion(of: index, choice).map { why in
                 JSON.object([.init("backend", .string(backend.name)), .init("why", .string(why))])
             }
         }
@@ -252,9 +282,30 @@ extension Explanation {
         if choice.pool.balance == .prequal {
             members.append(.init("fallback", .string(Self.prequalFallback)))
         }
+        if let affinity {
+            members.append(
+                .init(
+                    "affinity",
+                    .object([
+                        .init("by", .string(affinity.by)), .init("result", .string(affinity.result)),
+                    ])))
+        }
+        if let cookie = choice.setCookie { members.append(.init("set_cookie", .string(cookie))) }
         if let first = choice.order.first {
             members.append(.init("choice", .string(choice.pool.backends[first].name)))
         }
         return members
+    }
+}
+
+extension RateKey {
+    /// What has a limit of its own.
+    fileprivate var words: String {
+        switch self {
+        case .clientNetwork(32, 128): "client"
+        case .clientNetwork(let ipv4, let ipv6): "network of clients (/\(ipv4) of IPv4, /\(ipv6) of IPv6)"
+        case .header(let name): "value of \(name) (without it: client)"
+        case .route: "route"
+        }
     }
 }

@@ -53,6 +53,8 @@ struct Sizing {
     let slots: Int
     let buffers: Int
     let pipes: Int
+    /// Where accepting stops: what is left is for the backends of those who were accepted.
+    let descriptorWatermark: Int
     /// Connections to backends that may wait for a request, of each worker.
     let idleConnections: Int
 
@@ -93,6 +95,7 @@ struct Sizing {
         isShortOfDescriptors = affordable < configuration.limits.sessions
         sessions = min(configuration.limits.sessions, affordable)
         pipes = min(max((left - 2 * sessions) / 2 / workers, Self.leastPipes), Worker.mostPipes)
+        descriptorWatermark = descriptorLimit - max(descriptorLimit / 64, 2 * workers)
         // Any worker may get all sessions; a burst of accepts may overshoot by the queue.
         slots = sessions + backlog
         buffers = configuration.limits.buffers ?? Self.automaticBuffers(sessions: sessions)

@@ -31,6 +31,7 @@ public final class Server {
     private let reports: Int32
     private let signals: Int32
     private let startedAt = monotonicSeconds()
+    private var memory: MemoryWatch?
     /// While draining: when sessions are cut, when progress is reported next, and when workers that still
     /// wait (for somebody to read their log) are left behind.
     private var stopAt = Double.infinity
@@ -38,6 +39,7 @@ public final class Server {
     private var leaveAt = Double.infinity
     private static let reportSeconds = 5.0
     private static let patienceSeconds = 2.0
+    private static let memoryLookMilliseconds: Int32 = 1000
 
     /// Starts everything or nothing. When it returns, connections are served.
     public init(_ configuration: Configuration, options: ServerOptions) throws(Failure) {
@@ -48,6 +50,7 @@ public final class Server {
         let sizing = Sizing(configuration, backlog: Worker.backlog)
         let configuredSessions = configuration.limits.sessions
         configuration.limits.sessions = sizing.sessions
+        memory = MemoryWatch(configuration.limits)
         let engine = try Engine.choose(configuration.engine)
         logs = try LogFiles(configuration.logs)
         events = EventLog(descriptor: logs.events.descriptor, format: logs.events.format)
@@ -58,7 +61,9 @@ public final class Server {
             backend.address.socketAddress ?? addresses[backend.address]!
         }
         shared = .allocate(capacity: 1)
-        shared.initialize(to: SharedState(snapshot: snapshot))
+        var seed: UInt64 = 0
+        _ = weir_random_bytes(&seed, 8)
+        shared.initialize(to: SharedState(snapshot: snapshot, seed: seed))
         probing = LoadProbing(configuration, snapshot, engine, events)
         report(configuration, engine, sizing, configuredSessions: configuredSessions)
         do throws(Failure) {
@@ -173,6 +178,7 @@ public final class Server {
                 bufferSizeBytes: configuration.limits.bufferSizeBytes, wakeDescriptor: wake,
                 listeners: listening.perWorker[index], accessLog: logs.access, eventLog: logs.events)
             settings.pipes = sizing.pipes
+            settings.descriptorWatermark = Int32(clamping: sizing.descriptorWatermark)
             // More workers than cores share them: pinning would only get in the scheduler's way.
             let core = sizing.workers <= cores.count ? cores[index] : nil
             let thread = WorkerThread(
@@ -202,7 +208,9 @@ public final class Server {
             pollfd(fd: reports, events: Int16(POLLIN), revents: 0),
         ]
         // A worker that ends reports; that the last session ended is looked for.
-        poll(&wanted, 2, shared.pointee.command == .run ? -1 : 200)
+        let isRunning = shared.pointee.command == .run
+        poll(&wanted, 2, isRunning ? (memory == nil ? -1 : Self.memoryLookMilliseconds) : 200)
+        lookAtMemory()
         var count: UInt64 = 0
         _ = read(reports, &count, 8)
         var info = signalfd_siginfo()
@@ -210,6 +218,15 @@ public final class Server {
             handle(signal: Int32(info.ssi_signo))
         }
         checkDrain()
+    }
+
+    private func lookAtMemory() {
+        guard memory != nil, memory!.look(), let memory else { return }
+        shared.pointee.setMemoryShort(memory.isShort)
+        events.write(memory.isShort ? .warning : .info, memory.isShort ? "memory_short" : "memory_enough") {
+            $0.number("used", memory.usedBytes)
+            $0.number("limit", memory.limitBytes)
+        }
     }
 
     private func handle(signal: Int32) {

@@ -28,6 +28,10 @@ enum PauseCause: UInt8 {
     case outOfDescriptors
     case outOfMemory
     case acceptFails
+    // Watermarks: nothing has failed yet.
+    case fewDescriptors
+    case fewBuffers
+    case littleMemory
 
     /// nil for what is no reason to wait: a cancel, or a client that was gone before it was accepted
     /// (accept(2) lists what a connection's own network errors look like).
@@ -44,13 +48,26 @@ enum PauseCause: UInt8 {
 
     /// When to look again. A session of this worker that ends resumes at once; this is for what other
     /// workers and other processes give back.
-    var retryNanoseconds: UInt64 { self == .sessionLimit ? 10_000_000 : 100_000_000 }
+    var retryNanoseconds: UInt64 {
+        self == .sessionLimit || self == .fewBuffers ? 10_000_000 : 100_000_000
+    }
+
+    /// The kernel has refused something.
+    var isFailure: Bool {
+        switch self {
+        case .outOfDescriptors, .outOfMemory, .acceptFails: true
+        case .sessionLimit, .fewDescriptors, .fewBuffers, .littleMemory: false
+        }
+    }
 
     var text: StaticString {
         switch self {
         case .sessionLimit: "the limit of sessions is reached"
         case .outOfDescriptors: "no file descriptors left: raise LimitNOFILE or lower limits.sessions"
         case .outOfMemory: "no memory left in the kernel"
+        case .fewDescriptors: "few file descriptors left: raise LimitNOFILE or lower limits.sessions"
+        case .fewBuffers: "few receive buffers left: raise limits.buffers"
+        case .littleMemory: "little memory left: raise limits.memory or the limit of the cgroup"
         case .acceptFails: "the kernel refuses to accept"
         }
     }
@@ -77,6 +94,10 @@ extension Worker {
         }
         if doSessionsWaitForSockets {
             pause(index, .outOfDescriptors)
+            return
+        }
+        if let cause = watermark(acceptors[index].socket.listener) {
+            pause(index, cause)
             return
         }
         let room = roomForSessions(acceptors[index].socket.listener)
@@ -133,6 +154,12 @@ extension Worker {
         {
             pause(index, cause)
         }
+        if completion.result >= 0, !acceptors[index].isPaused,
+            let cause = watermark(acceptors[index].socket.listener, accepted: completion.result)
+        {
+            pause(index, cause)
+            if acceptors[index].inKernel { cancelAccept(index) }
+        }
         if !acceptors[index].inKernel, !acceptors[index].isPaused { armAccept(index) }
         stopMultishotsNearLimit(index)
         // One of another worker: `pauseAccepting` saw to ours.
@@ -149,6 +176,24 @@ extension Worker {
     private var doSessionsWaitForSockets: Bool {
         shared.pointee.waitForSocket.value.load(ordering: .relaxed) > 0 && !mutant(.newClientsFirst)
     }
+
+    /// Why no more clients are taken, before anything fails; nil where all is well. The kernel gives out the lowest
+    /// number that is free (open(2)), so that of a descriptor says how many there are. While this worker has no other
+    /// session, nothing that it waited for would come.
+    private mutating func watermark(_ listener: Int, accepted descriptor: Int32 = -1) -> PauseCause? {
+        if shared.pointee.isMemoryShort { return .littleMemory }
+        if descriptor >= settings.descriptorWatermark, sessions.count > 1, !makeWayForSockets() {
+            return .fewDescriptors
+        }
+        // In tcp mode sessions then take turns, and one that is spliced needs none; an http request is refused.
+        if buffersAreLow, snapshot.listener(listener).pointee.http != nil, sessions.count > 0 {
+            return .fewBuffers
+        }
+        return nil
+    }
+
+    /// More than seven eighths of all that there may be are held.
+    package var buffersAreLow: Bool { buffers.heldCount > buffers.limit - buffers.limit / 8 }
 
     private func acceptEnded(_ index: Int) {
         acceptors[index].inKernel = false
@@ -220,6 +265,7 @@ extension Worker {
         guard command == .run, !doSessionsWaitForSockets else { return }
         for index in 0..<acceptorCount
         where acceptors[index].isPaused && roomForSessions(acceptors[index].socket.listener) > 0 {
+            if watermark(acceptors[index].socket.listener) != nil { continue }
             timers.clear(timer(ofAcceptor: index))
             armAccept(index)
         }
@@ -274,20 +320,27 @@ extension Worker {
             acceptedAt: now, connectStartedAt: 0,
             connectedAt: 0, firstByteAt: 0, lastActivityAt: now, toBackend: Relay(), toClient: Relay())
         let limit = plan.pointee.sessionsPerClient
-        let needsKey = snapshot.pool(Int(plan.pointee.pool)).pointee.balance.policy.needsKey
-        if accessLog.isOn || limit > 0 || plan.pointee.http != nil || needsKey {
+        let pool = snapshot.pool(Int(plan.pointee.pool))
+        let isTCP = plan.pointee.http == nil
+        let isGuarded = plan.pointee.access.isOn || plan.pointee.rateLimit != RateLimitPlans.none
+        if accessLog.isOn || limit > 0 || !isTCP || isGuarded || pool.pointee.looksAtClients {
             session.pointee.client = clientAddress(descriptor)
         }
-        if needsKey { noteClientKey(session) }
+        noteClientKey(session)
+        if isTCP, isGuarded, let reason = refusal(of: session.pointee.client, plan) {
+            finish(slot, session, reason)
+            return
+        }
         if limit > 0, !countClient(session, limit: limit) {
             finish(slot, session, .clientLimit)
             return
         }
         session.pointee.localPort = port
-        if plan.pointee.http != nil {
-            beginHTTP(slot, session)
-        } else {
+        if isTCP {
+            noteAffinity(session)
             connectNext(slot, session)
+        } else {
+            beginHTTP(slot, session)
         }
     }
 

@@ -13,6 +13,12 @@ extension Pool {
 }
 
 extension PoolPlan {
+    /// Who the client is has a say in its backend.
+    var looksAtClients: Bool {
+        if case .clientAddress = affinity { return true }
+        return balance.policy.needsKey
+    }
+
     /// The hash of what a request is chosen by, and what that was; nil where the policy looks at no key.
     func key(
         _ view: RequestView, client: ClientAddress
@@ -118,11 +124,14 @@ extension Worker {
         if pick.isBackup { record.flag("backup") }
         if pick.isFallback { record.word("fallback", Policy.peakEWMA.name) }
         if pick.isHot { record.flag("hot") }
+        writeAffinity(&record, session)
         if policy.needsKey {
             record.text("key", pool.pointee.keyNames.name(session.pointee.keyOrigin))
             record.identifier("hash", session.pointee.key)
         }
-        if policy.hasScore, session.pointee.attempts > 0 { record.number("score", UInt64(pick.score)) }
+        if policy.hasScore, session.pointee.attempts > 0, pick.sticky != .taken {
+            record.number("score", UInt64(pick.score))
+        }
         record.endObject()
     }
 }

@@ -1,10 +1,12 @@
 // Who a client is, small enough to be kept in every session, for the log and the limit per client.
 
 import Base
+import Configuration
 import Glibc
+import HTTP1
 import Telemetry
 
-struct ClientAddress: BitwiseCopyable {
+struct ClientAddress: BitwiseCopyable, Equatable {
     enum Family: UInt8 {
         case unknown
         case unix
@@ -25,6 +27,14 @@ struct ClientAddress: BitwiseCopyable {
         self.low = low
         self.port = port
         self.family = family
+    }
+
+    /// What a proxy says of a client; it does not say the port.
+    init(_ address: AddressValue) {
+        let isMapped = address.isIPv6 && address.high == 0 && address.low >> 32 == 0xFFFF
+        self.init(
+            high: address.high, low: isMapped ? address.low & 0xFFFF_FFFF : address.low, port: 0,
+            family: address.isIPv6 && !isMapped ? .ipv6 : .ipv4)
     }
 
     /// An IPv4 client that came in over an IPv6 socket (RFC 4291, 2.5.5.2) is an IPv4 client.
@@ -49,6 +59,18 @@ struct ClientAddress: BitwiseCopyable {
             self.init(high: 0, low: 0, port: 0, family: .unix)
         default:
             self = .unknown
+        }
+    }
+
+    /// For people, without port.
+    var text: String {
+        switch family {
+        case .ipv4:
+            String(
+                AddressRange.ipv4(UInt32(truncatingIfNeeded: low), prefixLength: 32).description.dropLast(3))
+        case .ipv6: String(AddressRange.ipv6(high: high, low: low, prefixLength: 128).description.dropLast(4))
+        case .unix: "unix"
+        case .unknown: "unknown"
         }
     }
 

@@ -12,16 +12,25 @@ extension Worker {
     mutating func connectNext(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         let pool = snapshot.pool(Int(session.pointee.pool))
         let policy = policies + Int(session.pointee.pool)
-        let choice = Choice(key: session.pointee.key, now: now)
+        let choice = Choice(
+            key: session.pointee.key, now: now,
+            sticky: mutant(.stickyIgnored) ? nil : session.pointee.sticky.index)
         guard let index = policy.pointee.take(&session.pointee.sequence, choice) else {
             if session.pointee.connectFailure == .ok, pool.pointee.candidates.fullCount > 0 {
                 session.pointee.connectFailure = .backendsFull
             }
-            noBackendLeft(slot, session, .noBackend)
+            if session.pointee.isHTTP, exchange(session).pointee.mayStartOver {
+                exchange(session).pointee.mayStartOver = false
+                session.pointee.sequence = CandidateSequence()
+                connectNext(slot, session)
+            } else if !retryConnecting(slot, session) {
+                noBackendLeft(slot, session, .noBackend)
+            }
             return
         }
         session.pointee.backend = UInt16(index)
         session.pointee.holdsBackend = true
+        rememberBackend(session)
         if session.pointee.isHTTP, attachIdle(slot, session) {
             session.pointee.attempts += 1
             exchange(session).pointee.isReused = true
@@ -85,7 +94,11 @@ extension Worker {
     /// Of this attempt.
     private func connectDeadline(_ session: UnsafeMutablePointer<Session>) -> UInt64 {
         let listener = snapshot.listener(Int(session.pointee.listener))
-        return session.pointee.connectStartedAt &+ listener.pointee.connectTimeoutNanoseconds
+        var timeout = listener.pointee.connectTimeoutNanoseconds
+        if session.pointee.isHTTP {
+            timeout = min(timeout, retryPlan(session, exchange(session)).pointee.perTryNanoseconds)
+        }
+        return session.pointee.connectStartedAt &+ timeout
     }
 
     private func backend(of session: UnsafeMutablePointer<Session>) -> UnsafePointer<BackendPlan> {
@@ -233,6 +246,7 @@ extension Worker {
     /// The backend's count is without this session, or its request.
     func releaseCandidate(_ session: UnsafeMutablePointer<Session>) {
         if session.pointee.holdsBackend {
+            noteLastUse(session)
             let pool = snapshot.pool(Int(session.pointee.pool))
             if !mutant(.backendNotReleased) || session.pointee.state == .closing {
                 pool.pointee.candidates.release(Int(session.pointee.backend))

@@ -63,6 +63,8 @@ struct Exchange: BitwiseCopyable {
     var wantsUpgrade = false
     var acceptsTrailers = false
     var prefersJSON = false
+    /// An affinity cookie that the response sets goes by https only.
+    var setsSecureCookie = false
     /// The final response's head is on its way to the client: no other answer can be given.
     var hasAnswered = false
     var isUpgraded = false
@@ -74,6 +76,16 @@ struct Exchange: BitwiseCopyable {
     /// sent again.
     var replay = BufferRing.none
     var replayBytes: UInt32 = 0
+    /// Tries after the first one, connects to candidates aside.
+    var retries: UInt8 = 0
+    /// It is among those of its pool that are being retried.
+    var holdsRetry = false
+    /// The next candidate is to have it, not the same one again.
+    var isForNext = false
+    /// When no candidate is left, those that were tried are tried again.
+    var mayStartOver = false
+    /// Of the last try but one.
+    var lastFailure: TryFailure?
     /// It is sent again as soon as the kernel gives back the send that is under way.
     var isReplayDue = false
     /// A response that ends with its connection has ended, or was reset: the send that is under way will tell.

@@ -9,7 +9,8 @@ import Telemetry
 extension Worker {
     /// Answers a request that no backend answers. The log says why; the client learns the status only.
     mutating func answer(
-        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ status: UInt16, _ reason: Reason
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ status: UInt16, _ reason: Reason,
+        _ rateRefusal: RateRefusal? = nil
     ) {
         guard session.pointee.exchange != Exchange.none, let buffer = buffers.takeSpare() else {
             finish(slot, session, .overloaded)
@@ -24,6 +25,7 @@ extension Worker {
         writer.appendStatusLine(status, phrase)
         if status == 405 { writer.append(field: "Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH") }
         if status == 503 { writer.append(field: "Retry-After", "1") }
+        if let rateRefusal { writeFields(of: rateRefusal, to: &writer) }
         let isJSON = exchange.pointee.prefersJSON
         writer.append(field: "Content-Type", isJSON ? "application/json" : "text/plain; charset=utf-8")
         writer.append(field: "Cache-Control", "no-store")

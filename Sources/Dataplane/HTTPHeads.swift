@@ -307,6 +307,7 @@ extension Worker {
             writer.appendLineEnd()
             return
         }
+        writeAffinityCookie(&writer, session, exchange)
         if exchange.pointee.response.phase == .body, exchange.pointee.response.mode != .identity,
             exchange.pointee.response.framing != .length
         {

@@ -2,6 +2,7 @@
 // the client. `Snapshot` builds it from the configuration; it is immutable and lives as long as the process.
 
 import Configuration
+import Limiting
 import Routing
 
 /// Durations in nanoseconds.
@@ -15,8 +16,17 @@ public struct HTTPPlan {
     public let bodyLimitBytes: UInt64
     public let forwarded: ForwardedPlan
     public let router: Router
+    /// Of requests without a route, then of each route.
+    let retries: UnsafePointer<RetryPlan>
     /// Index of the pool of requests that no route matches; nil answers 404.
     public let defaultPool: UInt16?
+    /// Indices of the routes' own rate limits; nil where no route has one.
+    let routeLimits: UnsafePointer<UInt32>?
+
+    func rateLimit(ofRoute route: UInt32) -> UInt32 {
+        guard let routeLimits, route != Exchange.noRoute else { return RateLimitPlans.none }
+        return routeLimits[Int(route)]
+    }
 }
 
 /// What backends are told of the client.
@@ -28,47 +38,13 @@ public struct ForwardedPlan {
     public let via: UnsafeRawBufferPointer
     /// The header of the request's id; empty where none is made.
     public let requestID: UnsafeRawBufferPointer
-    let trusted: UnsafeBufferPointer<TrustedBlock>
+    let trusted: AddressTrie
 
     /// True where the forwarding headers of this peer are believed. A peer of a unix socket has no address
     /// and is not.
     func trusts(_ peer: ClientAddress) -> Bool {
-        guard peer.family == .ipv4 || peer.family == .ipv6 else { return false }
-        var index = 0
-        while index < trusted.count {
-            if trusted[index].contains(peer) { return true }
-            index += 1
-        }
-        return false
-    }
-}
-
-/// A block of addresses as `ClientAddress` has them.
-struct TrustedBlock: BitwiseCopyable {
-    let isIPv6: Bool
-    let high: UInt64
-    let low: UInt64
-    let highMask: UInt64
-    let lowMask: UInt64
-
-    init(_ range: AddressRange) {
-        // A shift by the whole width gives zero.
-        switch range {
-        case .ipv4(let bits, let length):
-            isIPv6 = false
-            (high, highMask) = (0, 0)
-            low = UInt64(bits)
-            lowMask = UInt64(UInt32.max << UInt32(32 - length))
-        case .ipv6(let high, let low, let length):
-            isIPv6 = true
-            (self.high, self.low) = (high, low)
-            highMask = UInt64.max << UInt64(64 - min(length, 64))
-            lowMask = UInt64.max << UInt64(64 - max(length - 64, 0))
-        }
-    }
-
-    func contains(_ peer: ClientAddress) -> Bool {
-        isIPv6 == (peer.family == .ipv6) && peer.high & highMask == high && peer.low & lowMask == low
+        guard !trusted.isEmpty, peer.family == .ipv4 || peer.family == .ipv6 else { return false }
+        return trusted.value(high: peer.high, low: peer.low, isIPv6: peer.family == .ipv6) > 0
     }
 }
 

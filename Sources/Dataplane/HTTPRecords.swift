@@ -74,6 +74,7 @@ extension Worker {
         record.text("pool", pool.pointee.name)
         record.text("backend", (pool.pointee.backends + Int(session.pointee.backend)).pointee.name)
         record.number("attempts", UInt64(session.pointee.attempts))
+        if let failure = exchange.pointee.lastFailure { record.word("retried", failure.name) }
         writePick(&record, session)
     }
 

@@ -163,7 +163,10 @@ extension Worker {
     ) {
         let plan = httpPlan(session)
         let view = RequestView(head, base: octets, fields: http.fields)
-        guard plan.pointee.router.routeCount > 0, let index = plan.pointee.router.match(view) else {
+        let match = plan.pointee.router.routeCount > 0 ? plan.pointee.router.match(view) : nil
+        if let match { exchange.pointee.route = UInt32(match) }
+        guard mayGoOn(slot, session, exchange, view, head) else { return }
+        guard let index = match else {
             guard let pool = plan.pointee.defaultPool else {
                 consumeHead(session, head)
                 answer(slot, session, 404, .noRoute)
@@ -173,7 +176,6 @@ extension Worker {
             send(slot, session, exchange, octets, head, nil)
             return
         }
-        exchange.pointee.route = UInt32(index)
         let router = plan.pointee.router
         let route = router.plan(index)
         switch route.pointee.action {
@@ -214,6 +216,7 @@ extension Worker {
             return
         }
         noteKey(session, RequestView(head, base: octets, fields: http.fields))
+        noteAffinity(session, exchange, octets, head)
         let memory = buffers.bytes(buffer).assumingMemoryBound(to: UInt8.self)
         var writer = HeadWriter(memory, capacity: buffers.bufferSizeBytes)
         writeRequest(&writer, session, exchange, octets, head, route)
@@ -238,7 +241,8 @@ extension Worker {
         // All of it must lie in this one buffer to be sent again.
         if exchange.pointee.request.phase == .done,
             relay.pointee.queue.isEmpty || mutant(.partSentAgain),
-            exchange.pointee.method.isIdempotent || mutant(.postSentAgain)
+            exchange.pointee.method.isIdempotent || retryPlan(session, exchange).pointee.includesNonIdempotent
+                || mutant(.postSentAgain)
         {
             exchange.pointee.replay = buffer
             exchange.pointee.replayBytes = buffers.segment(buffer).pointee.length

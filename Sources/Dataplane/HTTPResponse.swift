@@ -54,7 +54,8 @@ extension Worker {
             if exchange.pointee.requestSentAt != 0 {
                 observeLatency(session, since: exchange.pointee.requestSentAt)
             }
-            releaseReplay(exchange)
+            // Its status may be one to try again on.
+            if retryPlan(session, exchange).pointee.attempts == 0 { releaseReplay(exchange) }
         }
         switch exchange.pointee.scan.advance(octets, count: count, limits: http.limits) {
         case .incomplete: return joinInput(relay)
@@ -87,6 +88,10 @@ extension Worker {
         _ octets: UnsafePointer<UInt8>, _ head: ResponseHead
     ) -> Bool {
         let relay = session.relay(.toClient)
+        if retryPlan(session, exchange).pointee.attempts > 0, !head.isInterim {
+            if retry(slot, session, exchange, .status(head.status)) { return false }
+            releaseReplay(exchange)
+        }
         exchange.pointee.scan = HeadScan()
         // Each takes a buffer: more of them wait until the client has taken these.
         if head.isInterim, relay.pointee.queue.count >= queueLimit { return false }
@@ -352,7 +357,7 @@ extension Worker {
             if !exchange.pointee.isReplayDue { replay(slot, session, exchange) }
         } else {
             noteUnanswered(session, exchange)
-            fail(slot, session, 502, reason)
+            if !retry(slot, session, exchange, .reset) { fail(slot, session, 502, reason) }
         }
     }
 
@@ -372,7 +377,7 @@ extension Worker {
             && exchange.pointee.firstByteAt == 0
     }
 
-    /// Sends the request again, on a new connection to the same backend.
+    /// Sends the request again, on a new connection to the same backend or to the next one.
     mutating func replay(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
     ) {
@@ -386,6 +391,10 @@ extension Worker {
         segment.pointee.length = exchange.pointee.replayBytes
         enqueue(exchange.pointee.replay, session.relay(.toBackend))
         exchange.pointee.isReused = false
+        if exchange.pointee.isForNext {
+            tryNext(slot, session, exchange)
+            return
+        }
         counters.pointee.add(.requestsReplayed)
         connectAgain(slot, session)
     }

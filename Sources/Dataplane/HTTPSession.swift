@@ -290,6 +290,7 @@ extension Worker {
         let exchange = exchanges[number]
         if exchange.pointee.reason == .ok { exchange.pointee.reason = reason }
         releaseReplay(exchange)
+        releaseRetry(session, exchange)
         forgetSwitch(session.relay(.toBackend))
         forgetSwitch(session.relay(.toClient))
         if session.pointee.connection != BackendConnection.none, session.pointee.isHTTP {
@@ -382,7 +383,8 @@ extension Worker {
             )
         }
         if waitsForResponseHead(exchange) {
-            return exchange.pointee.requestSentAt &+ plan.pointee.responseHeadTimeoutNanoseconds
+            let perTry = retryPlan(session, exchange).pointee.perTryNanoseconds
+            return exchange.pointee.requestSentAt &+ min(plan.pointee.responseHeadTimeoutNanoseconds, perTry)
         }
         return idle
     }
@@ -429,6 +431,7 @@ extension Worker {
             fail(slot, session, 408, .requestBodyTimeout)
         } else if waitsForResponseHead(exchange) {
             noteUnanswered(session, exchange)
+            if retry(slot, session, exchange, .timeout) { return }
             fail(slot, session, 504, .responseHeadTimeout)
         } else {
             fail(slot, session, 504, .idleTimeout)

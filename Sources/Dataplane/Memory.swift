@@ -1,7 +1,9 @@
 // What a worker takes, for `weir check`.
 
+import Balancing
 import Base
 import CLiburing
+import Configuration
 import HTTP1
 import Ring
 
@@ -16,6 +18,14 @@ extension Worker {
         // Timer and waiting list: 24 and 16 bytes a slot.
         let session = Slab<Session>.slotBytes + 24 + 16
         return (buffers * bufferSizeBytes, session, rings + WorkerLog.bytes * 2)
+    }
+
+    /// Bytes that remember clients, of all pools, for the whole process.
+    public static func affinityMemory(_ pools: [Pool]) -> Int {
+        pools.reduce(0) { bytes, pool in
+            guard let affinity = pool.affinity, affinity.isByClientAddress else { return bytes }
+            return bytes + StickyTable.byteCount(clients: affinity.clients)
+        }
     }
 
     /// Bytes that http mode takes: of one request under way, of one connection to a backend (with its timer),

@@ -25,6 +25,10 @@ public enum Reason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     case backendsFull
     /// This client has as many sessions as it may.
     case clientLimit
+    /// The client's address is not among those that are served.
+    case denied
+    /// A rate limit had nothing left.
+    case rateLimited
     /// The process may open no more descriptors.
     case outOfDescriptors
     // In http mode, of requests.
@@ -65,6 +69,8 @@ public enum Reason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
         case .connectFailed: "connect_failed"
         case .backendsFull: "backends_full"
         case .clientLimit: "client_limit"
+        case .denied: "denied"
+        case .rateLimited: "rate_limited"
         case .outOfDescriptors: "out_of_descriptors"
         case .clientClosed: "client_closed"
         case .backendClosed: "backend_closed"

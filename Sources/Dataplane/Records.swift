@@ -65,16 +65,19 @@ extension Worker {
     // MARK: Events
 
     mutating func reportPause(_ acceptor: Int, _ cause: PauseCause) {
-        unreportedPauses += 1
-        guard now >= nextPauseReportAt, let memory = beginEvent() else { return }
-        nextPauseReportAt = now + 1_000_000_000
+        shared.pointee.unreportedPauses.wrappingAdd(1, ordering: .relaxed)
+        let due = shared.pointee.nextPauseReportAt.load(ordering: .relaxed)
+        guard now >= due, let memory = beginEvent() else { return }
+        let exchange = shared.pointee.nextPauseReportAt.compareExchange(
+            expected: due, desired: now + 1_000_000_000, ordering: .relaxed)
+        // Another worker reports.
+        guard exchange.exchanged else { return }
         var record = eventRecord(
-            memory, level: cause == .sessionLimit ? "warning" : "error", event: "accept_paused")
+            memory, level: cause.isFailure ? "error" : "warning", event: "accept_paused")
         record.text("listener", snapshot.listener(acceptors[acceptor].socket.listener).pointee.name)
         record.word("cause", cause.text)
         record.number("sessions", UInt64(max(shared.pointee.sessionCount, 0)))
-        record.number("pauses", unreportedPauses)
-        unreportedPauses = 0
+        record.number("pauses", shared.pointee.unreportedPauses.exchange(0, ordering: .relaxed))
         eventLog.buffer.commit(bytes: record.finish())
     }
 

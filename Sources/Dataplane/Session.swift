@@ -54,6 +54,8 @@ struct Session: BitwiseCopyable {
     /// The hash of what the session, or its request, is chosen by; where the pool's policy needs one.
     var key: UInt64 = 0
     var keyOrigin = HashKeyOrigin.clientAddress
+    /// Whom the session, or the client of its request, had before.
+    var sticky = StickyBackend(.notAsked)
     /// True exactly while the backend's active count includes this session.
     var holdsBackend: Bool
     /// True exactly while `SharedState.waitForSocket` counts it: there was no descriptor for its backend.

@@ -2,6 +2,7 @@
 // cache line of its own and touched at accept and at close only.
 
 import Base
+import Limiting
 import Synchronization
 
 /// A number that all workers change.
@@ -29,13 +30,22 @@ public struct SharedState: ~Copyable, Sendable {
     private let listenerCount: Int
     /// Present only where a listener limits sessions per client.
     let clients: ClientTable?
+    /// One for each rate limit of the snapshot.
+    private nonisolated(unsafe) let rateTables: UnsafeMutablePointer<RateTable>
+    private let rateTableCount: Int
     /// Sessions for whose backends there was no descriptor. They go before new clients.
     let waitForSocket = SharedCount()
     /// Workers that may have an accept in the kernel.
     let accepting = SharedCount()
+    private let memoryIsShort = Atomic<Bool>(false)
+    /// Accepting may pause thousands of times a second at a limit; all workers together report it once a second. When
+    /// that may be again, and how many were not reported.
+    let nextPauseReportAt = Atomic<UInt64>(0)
+    let unreportedPauses = Atomic<UInt64>(0)
     private let commandValue = Atomic<Command>(.run)
 
-    public init(snapshot: Snapshot) {
+    /// `seed` says how the keys of rate limits are hashed: a secret where clients are strangers.
+    public init(snapshot: Snapshot, seed: UInt64) {
         listenerCount = snapshot.listenerCount
         let bytes = max(listenerCount, 1) * MemoryLayout<SharedCount>.stride
         listenerSessions = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
@@ -46,6 +56,19 @@ public struct SharedState: ~Copyable, Sendable {
             limitsClients = true
         }
         clients = limitsClients ? ClientTable(clients: snapshot.sessionLimit) : nil
+        rateTableCount = snapshot.rateLimitCount
+        rateTables = .allocate(capacity: max(rateTableCount, 1))
+        for index in 0..<rateTableCount {
+            let plan = snapshot.rateLimit(UInt32(index))
+            (rateTables + index).initialize(
+                to: RateTable(plan.pointee.limit, keys: plan.pointee.tableKeys, seed: seed))
+        }
+    }
+
+    /// What a rate limit of the snapshot counts in.
+    func rateTable(_ index: UInt32) -> UnsafePointer<RateTable> {
+        precondition(index < rateTableCount)
+        return UnsafePointer(rateTables + Int(index))
     }
 
     /// What the control thread asks now.
@@ -53,6 +76,11 @@ public struct SharedState: ~Copyable, Sendable {
 
     /// Asks all workers; wake them afterwards.
     public func ask(_ command: Command) { commandValue.store(command, ordering: .releasing) }
+
+    /// While true, workers accept nobody. They look at each accept and each pause's end; nobody needs to be woken.
+    public func setMemoryShort(_ isShort: Bool) { memoryIsShort.store(isShort, ordering: .relaxed) }
+
+    var isMemoryShort: Bool { memoryIsShort.load(ordering: .relaxed) }
 
     /// Sessions that count towards the limits per client now.
     package var countedClientSessions: Int {

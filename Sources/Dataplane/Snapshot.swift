@@ -5,6 +5,7 @@ import Balancing
 import Base
 import Configuration
 import Glibc
+import Limiting
 import Routing
 
 /// One listener, compiled.
@@ -18,6 +19,9 @@ public struct ListenerPlan {
     public let sessionLimit: Int
     /// 0 where there is none.
     public let sessionsPerClient: Int
+    let access: AccessPlan
+    /// Index of its rate limit; `RateLimitPlans.none`.
+    let rateLimit: UInt32
     public let relay: RelayChoice
     /// nil in tcp mode.
     public let http: UnsafePointer<HTTPPlan>?
@@ -39,6 +43,8 @@ public struct PoolPlan {
     public let backends: UnsafePointer<BackendPlan>
     /// What requests stick by; nil where they do not.
     public let hash: HashKeyPlan?
+    /// How sessions come back to the backend that they had.
+    let affinity: AffinityPlan
     /// What the log calls the key and its fallback.
     let keyNames: KeyNames
     /// Connections of each worker that wait for a request; 0 keeps none.
@@ -46,6 +52,7 @@ public struct PoolPlan {
     public let idleConnectionTimeoutNanoseconds: UInt64
     /// Requests of one connection; `Int.max` where there is no limit.
     public let requestsPerConnection: Int
+    let retries: UnsafePointer<RetryCount>
 }
 
 extension PoolPlan {
@@ -72,11 +79,14 @@ public struct Snapshot: @unchecked Sendable {
     public let idleConnectionLimit: Int
     private let listeners: UnsafePointer<ListenerPlan>
     private let pools: UnsafePointer<PoolPlan>
+    let rateLimitCount: Int
+    private let rateLimits: UnsafePointer<RateLimitPlan>
 
     /// `resolve` answers the socket address of a backend; host names were looked up before.
     public init(_ configuration: Configuration, resolve: (Backend) -> SocketAddress) {
         let poolPlans = configuration.pools.map { Self.poolPlan($0, resolve: resolve) }
         let indices = PoolIndices(configuration.pools)
+        var limits = RateLimitPlans()
         let listenerPlans = configuration.listeners.map { listener in
             ListenerPlan(
                 name: Self.keep(listener.name),
@@ -85,7 +95,9 @@ public struct Snapshot: @unchecked Sendable {
                 idleTimeoutNanoseconds: listener.timeouts.idleNanoseconds,
                 sessionLimit: listener.limits.sessions ?? Int.max,
                 sessionsPerClient: listener.limits.sessionsPerClient ?? 0,
-                relay: listener.relay, http: Self.httpPlan(listener, indices))
+                access: AccessPlan(listener),
+                rateLimit: limits.add(listener.rateLimit, routes: listener.routes.count, keep: Self.keep),
+                relay: listener.relay, http: Self.httpPlan(listener, indices, &limits))
         }
         listenerCount = listenerPlans.count
         poolCount = poolPlans.count
@@ -97,6 +109,8 @@ public struct Snapshot: @unchecked Sendable {
         idleConnectionLimit = poolPlans.reduce(0) { $0 + $1.idleConnections }
         listeners = Self.keep(listenerPlans)
         pools = Self.keep(poolPlans)
+        rateLimitCount = limits.plans.count
+        rateLimits = Self.keep(limits.plans)
     }
 
     public func listener(_ index: Int) -> UnsafePointer<ListenerPlan> {
@@ -109,6 +123,11 @@ public struct Snapshot: @unchecked Sendable {
         return pools + index
     }
 
+    func rateLimit(_ index: UInt32) -> UnsafePointer<RateLimitPlan> {
+        precondition(index < rateLimitCount)
+        return rateLimits + Int(index)
+    }
+
     private static func poolPlan(_ pool: Pool, resolve: (Backend) -> SocketAddress) -> PoolPlan {
         let backends = pool.backendsBackupsLast
         let plans = backends.map { backend in
@@ -117,20 +136,25 @@ public struct Snapshot: @unchecked Sendable {
         }
         return PoolPlan(
             name: keep(pool.name), balance: PolicyPlan(pool, backends), backends: keep(plans),
-            hash: pool.hash.map { HashKeyPlan($0) }, keyNames: KeyNames(pool, keep: keep),
+            hash: pool.hash.map { HashKeyPlan($0) }, affinity: AffinityPlan(pool, backends),
+            keyNames: KeyNames(pool, keep: keep),
             idleConnections: pool.keepAlive.idle,
             idleConnectionTimeoutNanoseconds: pool.keepAlive.idleTimeoutNanoseconds,
-            requestsPerConnection: pool.keepAlive.maxRequests == 0 ? Int.max : pool.keepAlive.maxRequests)
+            requestsPerConnection: pool.keepAlive.maxRequests == 0 ? Int.max : pool.keepAlive.maxRequests,
+            retries: RetryCount.make())
     }
 
-    private static func httpPlan(_ listener: Listener, _ pools: PoolIndices) -> UnsafePointer<HTTPPlan>? {
+    private static func httpPlan(
+        _ listener: Listener, _ pools: PoolIndices, _ limits: inout RateLimitPlans
+    ) -> UnsafePointer<HTTPPlan>? {
         guard listener.mode == .http else { return nil }
         let timeouts = listener.timeouts.http
-        let trusted = listener.forwarded.trusted.map(TrustedBlock.init)
+        let routeLimits = listener.routes.map { limits.add($0.rateLimit, routes: 0, keep: keep) }
+        let hasRouteLimits = routeLimits.contains { $0 != RateLimitPlans.none }
         let forwarded = ForwardedPlan(
             xForwarded: listener.forwarded.xForwarded, forwarded: listener.forwarded.forwarded,
             via: keep(listener.forwarded.via ?? ""), requestID: keep(listener.forwarded.requestID ?? ""),
-            trusted: UnsafeBufferPointer(start: keep(trusted), count: trusted.count))
+            trusted: AddressTrie(listener.forwarded.trusted.map { AddressBlock($0, value: 1) }))
         return keep([
             HTTPPlan(
                 requestHeadTimeoutNanoseconds: timeouts.requestHeadNanoseconds,
@@ -140,7 +164,11 @@ public struct Snapshot: @unchecked Sendable {
                 tunnelTimeoutNanoseconds: timeouts.tunnelNanoseconds,
                 bodyLimitBytes: UInt64(listener.limits.bodySizeBytes), forwarded: forwarded,
                 router: Router(listener.routes.map { RouteDefinition($0, pools) }),
-                defaultPool: listener.pool.map { pools.index[$0]! })
+                retries: keep(
+                    ([listener.retry] + listener.routes.map { $0.retry ?? listener.retry }).map(
+                        RetryPlan.init)),
+                defaultPool: listener.pool.map { pools.index[$0]! },
+                routeLimits: hasRouteLimits ? keep(routeLimits) : nil)
         ])
     }
 

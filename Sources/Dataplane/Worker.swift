@@ -30,6 +30,8 @@ public struct WorkerSettings {
     public var isAlone = false
     /// How many connections may wait in the queue of a listening socket (listen(2)).
     public var backlog = Worker.backlog
+    /// A client whose descriptor has this number or a higher one is the last for a while.
+    public var descriptorWatermark = Int32.max
     /// The most pipes for splicing that are open at once: two descriptors each.
     public var pipes = Worker.mostPipes
 
@@ -118,9 +120,6 @@ public struct Worker: ~Copyable {
     var wallClockOffset: UInt64
     var wallClockReadAt: UInt64
     var lastDropReportAt: UInt64 = 0
-    /// Accepting may pause thousands of times a second at a limit; it is reported once a second.
-    var nextPauseReportAt: UInt64 = 0
-    var unreportedPauses: UInt64 = 0
     /// The errno that ends this worker; 0 for none.
     private var failure: Int32 = 0
 

@@ -97,7 +97,7 @@ func isIPv6Address(_ octets: Octets, _ range: HeadRange) -> Bool {
 }
 
 /// IPv4address (RFC 3986, section 3.2.2): four numbers of 0 to 255 without leading zeros.
-private func isIPv4Address(_ octets: Octets, _ range: HeadRange) -> Bool {
+func isIPv4Address(_ octets: Octets, _ range: HeadRange) -> Bool {
     var start = range.start
     for number in 0..<4 {
         let end = octets.first(0x2E, from: start, to: range.end)

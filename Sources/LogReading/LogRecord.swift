@@ -103,7 +103,7 @@ extension LogRecord {
         }
         // With a status, that says how bad another reason is: a 404 for want of a route is no failure.
         if status != nil || reason.hasPrefix("client_") { return .notable }
-        return ["timeout_idle", "timeout_request_head", "rate_limited", "shutdown"].contains(reason)
+        return ["timeout_idle", "timeout_request_head", "denied", "rate_limited", "shutdown"].contains(reason)
             ? .notable : .failed
     }
 }

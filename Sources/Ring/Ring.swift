@@ -88,7 +88,7 @@ public struct Ring: ~Copyable {
 
     public var port: KernelPort {
         @inline(__always)
-        unsafeAddress { UnsafePointer(portPlace) }
+        get { portPlace.pointee }
     }
 
     // MARK: Submissions

@@ -12,6 +12,14 @@ public struct ByteView: BitwiseCopyable {
         self.count = count
     }
 
+    /// A copy that lives as long as the process.
+    init(keeping text: String) {
+        let bytes = Array(text.utf8)
+        let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: max(bytes.count, 1))
+        memory.initialize(from: bytes, count: bytes.count)
+        self.init(memory, bytes.count)
+    }
+
     public subscript(index: Int) -> UInt8 { start[index] }
 
     func equals(_ other: ByteView) -> Bool {

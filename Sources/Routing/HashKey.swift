@@ -47,10 +47,7 @@ public struct HashKeyPlan: BitwiseCopyable, @unchecked Sendable {
     }
 
     private static func part(_ source: HashKeySource, _ name: String) -> Part {
-        let bytes = Array((source == .header ? name.lowercased() : name).utf8)
-        let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: max(bytes.count, 1))
-        memory.initialize(from: bytes, count: bytes.count)
-        return Part(source: source, name: ByteView(memory, bytes.count))
+        Part(source: source, name: ByteView(keeping: source == .header ? name.lowercased() : name))
     }
 
     /// The hash of the request's key; of its fallback where it lacks the key; of the client's address where
@@ -88,6 +85,22 @@ extension HashKeyPlan.Part {
     }
 }
 
+/// A header whose values are told apart by their hash. Lives as long as the process.
+public struct HeaderKey: BitwiseCopyable, @unchecked Sendable {
+    private let name: ByteView
+
+    /// Case does not count.
+    public init(_ name: String) {
+        let bytes = Array(name.lowercased().utf8)
+        let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: max(bytes.count, 1))
+        memory.initialize(from: bytes, count: bytes.count)
+        self.name = ByteView(memory, bytes.count)
+    }
+
+    /// The hash of the first field of that name; nil where there is none.
+    public func hash(_ request: RequestView) -> UInt64? { request.value(ofHeader: name).map(hashOfBytes) }
+}
+
 private func hashOfBytes(_ bytes: ByteView) -> UInt64 { weir_xxh64(bytes.start, bytes.count, 0) }
 
 /// The hash that stands for a name of the configuration, on every machine alike.
@@ -122,35 +135,8 @@ extension RequestView {
         return nil
     }
 
-    /// Looks through all Cookie fields: HTTP/2 clients send several (RFC 9113, 8.2.3).
     func value(ofCookie name: ByteView) -> ByteView? {
-        let cookie: StaticString = "cookie"
-        let field = ByteView(cookie.utf8Start, cookie.utf8CodeUnitCount)
-        var index = 0
-        while index < fieldCount {
-            if bytes(fields[index].nameRange).equalsIgnoringCase(lowered: field),
-                let value = cookieValue(name, in: bytes(fields[index].valueRange))
-            {
-                return value
-            }
-            index += 1
-        }
-        return nil
+        var values = CookieValues(name, in: self)
+        return values.next()
     }
-}
-
-/// The value of `name` in `a=1; b=2`.
-private func cookieValue(_ name: ByteView, in list: ByteView) -> ByteView? {
-    var position = 0
-    while position < list.count {
-        while position < list.count, list[position] == UInt8(ascii: " ") { position += 1 }
-        let start = position
-        while position < list.count, list[position] != UInt8(ascii: ";") { position += 1 }
-        let pair = list.part(start, position)
-        position += 1
-        if pair.count > name.count, pair[name.count] == UInt8(ascii: "="), pair.starts(with: name) {
-            return pair.part(name.count + 1, pair.count)
-        }
-    }
-    return nil
 }

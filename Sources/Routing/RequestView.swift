@@ -5,7 +5,7 @@ import HTTP1
 
 /// All ranges count from `base`. The memory belongs to the caller and outlives the calls that take the view.
 public struct RequestView: BitwiseCopyable {
-    let base: UnsafePointer<UInt8>
+    public let base: UnsafePointer<UInt8>
     let method: HeadRange
     /// Without the port; an IPv6 address keeps its brackets.
     let host: HeadRange
@@ -13,8 +13,8 @@ public struct RequestView: BitwiseCopyable {
     let path: HeadRange
     /// After `?`; empty where there is none.
     let query: HeadRange
-    let fields: FieldTable
-    let fieldCount: Int
+    public let fields: FieldTable
+    public let fieldCount: Int
 
     /// The view of a head that was parsed out of `base` into `fields`.
     public init(_ head: RequestHead, base: UnsafePointer<UInt8>, fields: FieldTable) {

@@ -13,6 +13,7 @@ struct SessionFacts {
     /// The first turn's end at which it was closing.
     var closingSince: UInt64 = 0
     var wasRelaying = false
+    var wasRateLimited = false
 }
 
 extension World {
@@ -41,7 +42,9 @@ extension World {
             case .closing: checkClosing(client)
             }
         }
-        checkQueues(perHost, waitsForDescriptor)
+        let isLow = ledger != nil && worker.buffersAreLow
+        let isFull = isLow || kernel.openDescriptors > Int(plan.descriptorWatermark) - 8
+        checkQueues(perHost, waitsForDescriptor || isFull)
         if kernel.socketsRefused > socketsRefused, worker.idlePipes > 0 {
             fail("there is no descriptor for a socket, and idle pipes have some")
         }
@@ -67,14 +70,14 @@ extension World {
     }
 
     /// Clients do not wait in a queue while there is room for their sessions, descriptors included.
-    private func checkQueues(_ perHost: [Int], _ waitsForDescriptor: Bool) {
+    private func checkQueues(_ perHost: [Int], _ lacksSomething: Bool) {
         if askedToDrain { return }
         let total = perHost.reduce(0, +)
         for (place, listener) in plan.configuration.listeners.enumerated() {
             let own = perHost[(place * 4)..<(place * 4 + 4)].reduce(0, +)
             if plan.holdsLimits { checkLimits(total, own, of: listener) }
             let isFull =
-                waitsForDescriptor || total >= min(plan.configuration.limits.sessions, plan.slots)
+                lacksSomething || total >= min(plan.configuration.limits.sessions, plan.slots)
                 || own >= listener.limits.sessions ?? Int.max
             if isFull { fullAt[place] = kernel.now }
             let waited = min(kernel.queueNeglectedNanoseconds(place), kernel.now - fullAt[place])
@@ -114,6 +117,7 @@ extension World {
         let movedAt = max(one.pointee.movedAt, other.pointee.movedAt)
         facts[Int(client)].movedAt = movedAt
         facts[Int(client)].wasRelaying = true
+        checkIsServed(client)
         let idle = plan.configuration.listeners[view.listener].timeouts.idleNanoseconds
         // The other side of one that is gone gets time from there on.
         let activeAt = max(movedAt, one.pointee.resetReachedUsAt, other.pointee.resetReachedUsAt)

@@ -27,6 +27,7 @@ extension World {
         while facts.count <= Int(client) { facts.append(SessionFacts()) }
         facts[Int(client)].records += 1
         if facts[Int(client)].records > 1 { fail("connection \(client) is logged twice") }
+        if reason == .rateLimited { facts[Int(client)].wasRateLimited = true }
         if let wrong = contradiction(record, reason, client) {
             fail("connection \(client) is logged with \(reason.name), but \(wrong): \(record.text)")
         }
@@ -47,7 +48,7 @@ extension World {
         let one = kernel.connection(client).pointee
         guard one.acceptedAt > 0 else { return "it was never accepted" }
         guard one.pair >= 0, facts[Int(client)].wasRelaying else {
-            return contradictionUnpaired(record, reason, one)
+            return contradictionUnpaired(record, reason, one, client)
         }
         let other = kernel.connection(one.pair).pointee
         let (bytesIn, bytesOut) = (record.number("bytes_in") ?? 0, record.number("bytes_out") ?? 0)
@@ -110,12 +111,15 @@ extension World {
         return bytesIn == one.toUs.read ? nil : "\(one.toUs.read) bytes came from the client"
     }
 
-    private func contradictionUnpaired(_ record: LogRecord, _ reason: Reason, _ one: Connection) -> String? {
+    private func contradictionUnpaired(
+        _ record: LogRecord, _ reason: Reason, _ one: Connection, _ client: Int32
+    ) -> String? {
         if (record.number("bytes_in") ?? 0) + (record.number("bytes_out") ?? 0) > 0 { return "nothing moved" }
         let listener = plan.configuration.listeners[Int(one.place)]
         switch reason {
         case .noBackend: return nil
         case .clientLimit: return listener.limits.sessionsPerClient == nil ? "there is no limit" : nil
+        case .denied, .rateLimited: return contradiction(toRefusing: client, reason)
         case .outOfDescriptors:
             return kernel.socketsRefused == 0 ? "descriptors were there" : nil
         case .shutdown: return askedToStop ? nil : "nobody asked for it"
@@ -143,6 +147,7 @@ extension World {
         if kernel.openDescriptors != 3 {
             fail("descriptors are left open:\(kernel.describeOpenDescriptors())")
         }
+        checkRateLimits()
         if let ledger {
             checkHTTPRecordsAtEnd(counters, ledger)
             checkAnswers(ledger)

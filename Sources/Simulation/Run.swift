@@ -42,7 +42,7 @@ public enum Simulation {
             }
         }
         let shared = UnsafeMutablePointer<SharedState>.allocate(capacity: 1)
-        shared.initialize(to: SharedState(snapshot: snapshot))
+        shared.initialize(to: SharedState(snapshot: snapshot, seed: seed))
         let counters = UnsafeMutablePointer<CounterTable>.allocate(capacity: 1)
         counters.initialize(to: CounterTable(reasons: Reason.allCases.count))
         defer {
@@ -81,6 +81,7 @@ public enum Simulation {
             eventLog: LogSink(descriptor: events, format: .json, writeLimitBytes: 4096))
         settings.isAlone = true
         settings.backlog = plan.faults.listenerBacklog
+        settings.descriptorWatermark = plan.descriptorWatermark
         return settings
     }
 

@@ -34,6 +34,8 @@ struct WorldPlan {
     var friendly = true
     var manners: [BackendManner] = []
     var logsAccess = true
+    /// Where accepting stops, as a number of a descriptor.
+    var descriptorWatermark = Int32.max
     /// When to drain and to stop whatever happens; 0 for not.
     var drainAtNanoseconds: UInt64 = 0
     var stopAtNanoseconds: UInt64 = 0
@@ -68,6 +70,12 @@ struct WorldPlan {
         // This number leaves the pinned seeds as they are.
         var latest = PlanSource(random: RandomSource(seed: name.seed ^ 0xBA1A_0143))
         if latest.oneIn(4) { drawPolicies(&latest) }
+        // So does this one.
+        var sticky = PlanSource(random: RandomSource(seed: name.seed ^ 0x571C_00BB))
+        if sticky.oneIn(6) { drawAffinity(&sticky) }
+        // And so does this.
+        var last = PlanSource(random: RandomSource(seed: name.seed ^ 0x11A1_7257))
+        if last.oneIn(5) { drawLimits(&last) }
     }
 
     private mutating func drawPolicies(_ source: inout PlanSource) {

@@ -41,6 +41,12 @@ public enum Counter: Int, CaseIterable, Sendable {
     case requestsUnanswered
     /// Requests that were sent again because a kept connection had been closed.
     case requestsReplayed
+    /// Tries of a request after its first one, by the rules of `retry`.
+    case retries
+    /// Requests that were not tried again because too many of their pool were.
+    case retriesOverBudget
+    /// Keys that a rate limit forgot before their time, because its table was full.
+    case rateKeysForgotten
     /// Log records lost.
     case logDropped
 

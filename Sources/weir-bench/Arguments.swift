@@ -27,6 +27,19 @@ struct Arguments {
 
     mutating func number(_ name: String, within range: ClosedRange<Int>) throws(BenchError) -> Int? {
         guard let text = try value(name) else { return nil }
+        return try number(name, text, within: range)
+    }
+
+    /// Those of an option that may be given several times.
+    mutating func numbers(_ name: String, within range: ClosedRange<Int>) throws(BenchError) -> [Int] {
+        var found: [Int] = []
+        for text in try values(name) { found.append(try number(name, text, within: range)) }
+        return found
+    }
+
+    private func number(
+        _ name: String, _ text: String, within range: ClosedRange<Int>
+    ) throws(BenchError) -> Int {
         guard let number = Int(text), range.contains(number) else {
             throw BenchError(
                 "\(name) wants a number from \(range.lowerBound) to \(range.upperBound), not `\(text)`")

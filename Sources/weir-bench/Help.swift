@@ -2,7 +2,7 @@
 
 enum Help {
     static let text = """
-        weir-bench: a server and a load for it, to measure what stands between them.
+        weir-bench: a server and a load for it, to measure what stands between them; the policies by themselves.
 
         weir-bench origin --listen ADDRESS [options]     serve until SIGINT or SIGTERM, then print counts
           --mode http|tcp       tcp sends back what it gets, or --size bytes for each message (http)
@@ -27,6 +27,13 @@ enum Help {
           --slow-readers N      so many connections more, that read 10 KiB a second
           --threads N           (1)
           --json                print one JSON object
+
+        weir-bench choices [options]                     choices a second of each balancing policy, on one core
+          --policy NAME         only this one; may be repeated
+          --backends N          of the pool; may be repeated (3, 100, 1000 and 10000)
+          --duration TIME       of CPU, of each of the five measurements behind a figure (50ms)
+          --json                print one JSON object
+          --svg FOLDER          instead, draw what each policy does into FOLDER/POLICY.svg
 
         ADDRESS is HOST:PORT, [IPV6]:PORT or unix:PATH. BYTES may be written 64KiB or 1MiB, TIME 20ms or 5m.
         Example: weir-bench origin --listen 127.0.0.1:9000 &

@@ -1,5 +1,6 @@
 // The command line of the load generator: reads the words, runs the command, turns a failure into a message.
 
+import Balancing
 import Bench
 import Glibc
 
@@ -54,10 +55,46 @@ func load(_ words: [String]) throws(BenchError) -> Int32 {
     return report.hasAnswers ? 0 : 1
 }
 
+func choices(_ words: [String]) throws(BenchError) -> Int32 {
+    var arguments = Arguments(words)
+    var options = ChoicesOptions()
+    let names = try arguments.values("--policy")
+    if !names.isEmpty { options.policies = try names.map(policy) }
+    let counts = try arguments.numbers("--backends", within: 1...65_535)
+    if !counts.isEmpty { options.backendCounts = counts }
+    if let time = try arguments.value("--duration") { options.nanoseconds = try Quantities.duration(time) }
+    let wantsJSON = arguments.flag("--json")
+    let folder = try arguments.value("--svg")
+    try arguments.finish()
+    if let folder {
+        for policy in options.policies {
+            try writeFile("\(folder)/\(policy.benchName).svg", PolicyPicture(policy).svg())
+        }
+        return 0
+    }
+    let report = Choices.run(options)
+    print(wantsJSON ? report.json() : report.text(), terminator: "")
+    return 0
+}
+
+func policy(_ name: String) throws(BenchError) -> Policy {
+    if let policy = Policy.allCases.first(where: { $0.benchName == name }) { return policy }
+    let names = Policy.allCases.map(\.benchName).joined(separator: ", ")
+    throw BenchError("--policy is one of \(names), not `\(name)`")
+}
+
 func mode(_ arguments: inout Arguments) throws(BenchError) -> Mode? {
     guard let text = try arguments.value("--mode") else { return nil }
     guard let mode = Mode(rawValue: text) else { throw BenchError("--mode is http or tcp, not `\(text)`") }
     return mode
+}
+
+func writeFile(_ path: String, _ text: String) throws(BenchError) {
+    guard let file = fopen(path, "w") else {
+        throw BenchError("cannot write \(path): \(String(cString: strerror(errno)))")
+    }
+    let isWritten = fputs(text, file) >= 0
+    guard fclose(file) == 0, isWritten else { throw BenchError("cannot write \(path)") }
 }
 
 func standardError(_ text: String) {
@@ -75,7 +112,8 @@ func main() -> Int32 {
         switch words.first {
         case "origin": return try origin(Array(words.dropFirst()))
         case "load": return try load(Array(words.dropFirst()))
-        case nil: throw BenchError("origin or load? See weir-bench --help.")
+        case "choices": return try choices(Array(words.dropFirst()))
+        case nil: throw BenchError("origin, load or choices? See weir-bench --help.")
         case let word?: throw BenchError("there is no command `\(word)`; see weir-bench --help.")
         }
     } catch {

@@ -76,6 +76,35 @@ import Testing
         #expect(Double(others) / 50_000 < 0.025)
     }
 
+    /// Whoever joins, leaves, or has another weight: on the ring no key moves between two others.
+    @Test func ketamaMovesNoKeyBetweenBackendsThatDidNotChange() {
+        var random = RandomSource(seed: 31)
+        for _ in 0..<12 {
+            let count = 2 + Int(random.next(below: 20))
+            var backends = shares((0..<count).map { _ in 1 + random.next(below: 3) })
+            let before = owners(PolicyPlan(.ketama, backends), keys: 5_000)
+            let changed = Int(random.next(below: UInt32(count)))
+            let old = backends[changed].weight
+            backends[changed].weight = random.next(below: 6)
+            let after = owners(PolicyPlan(.ketama, backends), keys: 5_000)
+            for (one, other) in zip(before, after) where one != other {
+                #expect(backends[changed].weight > old ? other == changed : one == changed)
+            }
+        }
+    }
+
+    /// A table of many entries for each backend, as in the paper: one that joins or changes its weight moves few
+    /// keys of others.
+    @Test(arguments: [3, 10, 100], [0, 2, 3] as [UInt32])
+    func maglevMovesFewKeysOfOthersWhenAWeightChanges(count: Int, weight: UInt32) {
+        var backends = shares(Array(repeating: 1, count: count))
+        let before = owners(PolicyPlan(.maglev, backends), keys: 50_000)
+        backends[count / 2].weight = weight
+        let after = owners(PolicyPlan(.maglev, backends), keys: 50_000)
+        let others = zip(before, after).filter { $0 != $1 && $0 != count / 2 && $1 != count / 2 }.count
+        #expect(Double(others) / 50_000 < 0.025 * Double(max(weight, 2)) / 2)
+    }
+
     @Test func maglevEntriesFollowTheWeights() {
         let weights: [UInt32] = [1, 2, 3, 0, 10, 1000]
         let places = Maglev.places(of: shares(weights), tableSize: 65_537)

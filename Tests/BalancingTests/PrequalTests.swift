@@ -73,20 +73,29 @@ private final class World {
         // Earlier answers told of no load, so that now everybody has more than most.
         for _ in 0..<20 { for backend in 0..<3 { world.tell(backend, inFlight: 0, microseconds: 100) } }
         world.tell(0, inFlight: 9, microseconds: 100)
-        world.tell(1, inFlight: 4, microseconds: 8_000)
+        world.tell(1, inFlight: 6, microseconds: 8_000)
         world.tell(2, inFlight: 30, microseconds: 10)
         let (index, pick) = world.pick()
         #expect(index == 1)
         #expect(pick.isHot)
     }
 
+    @Test func aFewInFlightAreNeverMany() {
+        let world = World(backends: 2)
+        for _ in 0..<20 { for backend in 0..<2 { world.tell(backend, inFlight: 0, microseconds: 1_000) } }
+        world.tell(0, inFlight: 4, microseconds: 100)
+        #expect(world.pick().index == 0)
+        world.tell(0, inFlight: 5, microseconds: 100)
+        #expect(world.pick().index == 1)
+    }
+
     /// Between two probes the process counts on by itself.
     @Test func itsOwnRequestsCountAtOnceAndEndAtOnce() {
         let world = World(backends: 2)
-        for _ in 0..<20 { for backend in 0..<2 { world.tell(backend, inFlight: 3, microseconds: 1_000) } }
-        world.tell(0, inFlight: 3, microseconds: 500)
-        world.tell(1, inFlight: 3, microseconds: 1_000)
-        #expect(world.hold().index == 0, "3 in flight is cold, 4 is hot")
+        for _ in 0..<20 { for backend in 0..<2 { world.tell(backend, inFlight: 8, microseconds: 1_000) } }
+        world.tell(0, inFlight: 8, microseconds: 500)
+        world.tell(1, inFlight: 8, microseconds: 1_000)
+        #expect(world.hold().index == 0, "8 in flight is cold, 9 is hot")
         #expect(world.hold().index == 1)
         // Both are hot now, and equal: the faster one; then the other has fewer.
         #expect(world.hold().index == 0)

@@ -14,7 +14,19 @@ import Testing
         var state = PolicyState(plan(policy, weights), seed: 42)
         let sum = Double(weights.reduce(0, +))
         for (count, weight) in zip(counts(&state, picks: 1_000_000), weights) {
-            #expect(abs(Double(count) / 1_000_000 - Double(weight) / sum) < 0.01)
+            let share = Double(weight) / sum
+            #expect(abs(Double(count) / 1_000_000 - share) < 0.01)
+            // Five standard deviations: much less than one percent where a share is small.
+            #expect(abs(Double(count) - 1e6 * share) <= 5 * (1e6 * share * (1 - share)).squareRoot())
+        }
+    }
+
+    /// Of equals that are all idle each comes as often.
+    @Test(arguments: [Policy.powerOfTwo, .peakEWMA], [2, 3, 10])
+    func theBetterOfTwoEqualsIsEither(policy: Policy, count: Int) {
+        var state = PolicyState(plan(policy, Array(repeating: 1, count: count)), seed: 42)
+        for seen in counts(&state, picks: 1_000_000) {
+            #expect(abs(Double(seen) * Double(count) / 1_000_000 - 1) < 0.01)
         }
     }
 

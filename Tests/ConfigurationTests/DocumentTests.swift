@@ -52,7 +52,9 @@ private func blocks(_ language: String, in page: String) -> [String] {
     }
 }
 
-@Test(arguments: [("docs/configuration.md", 5), ("docs/http.md", 1), ("README.md", 2)])
+@Test(arguments: [
+    ("docs/configuration.md", 5), ("docs/affinity.md", 1), ("docs/http.md", 2), ("README.md", 2),
+])
 func everyExampleOfTheDocsIsGood(page: String, count: Int) throws {
     let examples = blocks("yaml", in: try projectFile(page))
     #expect(examples.count >= count)

@@ -19,7 +19,7 @@ import Testing
             weir.yaml:6:5: error: unknown key `proxy_protocol` in a listener
               6 |     proxy_protocol: { accept: off }
                 |     ^~~~~~~~~~~~~~
-              expected `bind`, `mode`, `pool`, `timeouts`, `limits`, `relay`, `forwarded` or `routes`
+              expected `bind`, `mode`, `pool`, `timeouts`, `limits`, `rate_limit`, `allow`, `deny`, `relay`, `forwarded`, `retry` or `routes`
             """)
 }
 

@@ -91,7 +91,7 @@ extension Configuration {
 let fullFile = """
     workers: 4
     engine: epoll
-    limits: { sessions: 1000, buffers: 64, buffer_size: 4096 }
+    limits: { sessions: 1000, buffers: 64, buffer_size: 4096, memory: 512MiB }
     logs: { access: /var/log/weir.log, events: off, format: text, sample: 12.5% }
     listeners:
       web:
@@ -100,6 +100,9 @@ let fullFile = """
         pool: site
         timeouts: { connect: 250ms, idle: 90s }
         limits: { sessions: 100, sessions_per_client: 10 }
+        rate_limit: { key: client_ip/24, rate: 5/m, burst: 10, keys: 1000 }
+        allow: [10.0.0.0/8, "2001:db8::/32"]
+        deny: 10.1.2.3
         relay: splice
       cache:
         bind: 127.0.0.1:6379
@@ -112,7 +115,7 @@ let fullFile = """
           - "[2001:0db8::0001]:80"
           - { name: named, address: app.internal:80, weight: 5, max_sessions: 7 }
           - { address: "unix:/run/a pp.sock", weight: 0 }
-      redis: { backends: [localhost:6379] }
+      redis: { backends: [localhost:6379], affinity: { client_ip: true, ttl: 1m, clients: 1000 } }
     """
 
 /// A file that uses every key of http listeners.
@@ -123,6 +126,7 @@ let fullHTTPFile = """
         bind: 127.0.0.1:8080
         mode: http
         timeouts: { connect: 1s, idle: 2m, request_head: 1s, request_body_idle: 2s, keep_alive: 3s, response_head: 4s, tunnel: 5s }
+        rate_limit: { key: client_ip/32/128, rate: 100/s, burst: 200 }
         forwarded: { x_forwarded: replace, trusted: [10.0.0.0/8, 192.168.1.1, "2001:db8::/32"], via: weir, request_id: off, forwarded: append }
         routes:
           - match: { host: api.example.com, path: /v1/*, method: [GET, POST], headers: { X-Canary: "1" }, query: { beta: any } }
@@ -136,11 +140,13 @@ let fullHTTPFile = """
             request_headers: { set: { x-env: prod }, remove: [x-debug] }
             response_headers: { add: { vary: x-env } }
             rewrite: { strip_prefix: /shop, add_prefix: /store }
+            rate_limit: { key: "header:x-user", rate: 1000/h }
           - pool: site
     pools:
       site: { backends: [10.0.0.1:80] }
       api:
         backends: [10.0.0.2:80]
         hash: { key: "header:x-user", fallback: "cookie:sid" }
+        affinity: { cookie: __Secure-w, ttl: 1h, secure: true, http_only: false, same_site: none, path: /v1 }
         keep_alive: { idle: 8, idle_timeout: 5s, max_requests: 1000 }
     """

@@ -32,6 +32,8 @@ import Testing
             "limits: { buffer_size: 99999999999999999999GiB }",
             "1:24 `99999999999999999999GiB` is out of range", nil
         ),
+        ("limits: { memory: 512 }", "1:19 `512` is out of range", nil),
+        ("limits: { memory: 1gb }", "1:19 `1gb` is not a size", "1GiB"),
         ("logs: { access: stdot }", "1:17 unknown destination `stdot`", "stdout"),
         ("logs: { access: log.txt }", "1:17 unknown destination `log.txt`", nil),
         ("logs: { sample: 50 }", "1:17 `50` has no `%`", "50%"),
@@ -65,6 +67,56 @@ func wrongValueOfTheProcess(line: String, message: String, suggestion: String?) 
             "limits: { session_per_client: 5 }", "unknown key `session_per_client` in `limits` of a listener",
             "sessions_per_client"
         ),
+        ("allow: []", "the list is empty", nil),
+        ("deny: 10.0.0.1/8", "`10.0.0.1/8` has bits beyond its prefix", "10.0.0.0/8"),
+        ("deny: [10.0.0.0/8, somewhere]", "`somewhere` is not a block of addresses", nil),
+        (
+            "allow: [10.0.0.0/8, \"::1\"], deny: [10.0.0.1, 10.0.0.0/8]",
+            "`10.0.0.0/8` is in `allow` and in `deny`", nil
+        ),
+        ("rate_limit: 5/s", "found `5/s`", nil),
+        ("rate_limit: { burst: 5 }", "`rate_limit` needs the key `rate`", nil),
+        ("rate_limit: { rate: 5 }", "`5` has no unit", "5/s"),
+        ("rate_limit: { rate: 5/min }", "`5/min` is not a rate", "5/m"),
+        ("rate_limit: { rate: 5/week }", "`5/week` is not a rate", nil),
+        ("rate_limit: { rate: -5/s }", "`-5/s` is not a rate", nil),
+        ("rate_limit: { rate: 1.5/s }", "`1.5/s` is not a rate", nil),
+        ("rate_limit: { rate: 5/s/s }", "`5/s/s` is not a rate", nil),
+        ("rate_limit: { rate: /s }", "`/s` is not a rate", nil),
+        ("rate_limit: { rate: 0/s }", "`0/s` is out of range", nil),
+        ("rate_limit: { rate: 1000001/s }", "`1000001/s` is out of range", nil),
+        ("rate_limit: { rate: 99999999999999999999/s }", "`99999999999999999999/s` is not a rate", nil),
+        ("rate_limit: { rate: 1/s, burst: 0 }", "`0` is out of range", nil),
+        ("rate_limit: { rate: 1/s, burst: 1000001 }", "`1000001` is out of range", nil),
+        (
+            "rate_limit: { rate: 1/d, burst: 31 }",
+            "a burst of 31 at 1/d takes longer than 30d to come back", nil
+        ),
+        (
+            "rate_limit: { rate: 4/d, burst: 1000000 }",
+            "a burst of 1000000 at 4/d takes longer than 30d to come back", nil
+        ),
+        ("rate_limit: { rate: 1/s, keys: 0 }", "`0` is out of range", nil),
+        ("rate_limit: { rate: 1/s, key: client-ip }", "unknown key `client-ip`", "client_ip"),
+        ("rate_limit: { rate: 1/s, key: clientip/24 }", "unknown key `clientip/24`", "client_ip/24"),
+        (
+            "rate_limit: { rate: 1/s, key: client_ip/33 }",
+            "the prefix `33` in `client_ip/33` is not from 1 to 32", nil
+        ),
+        (
+            "rate_limit: { rate: 1/s, key: client_ip/24/129 }",
+            "the prefix `129` in `client_ip/24/129` is not from 1 to 128", nil
+        ),
+        (
+            "rate_limit: { rate: 1/s, key: client_ip/ }", "the prefix `` in `client_ip/` is not from 1 to 32",
+            nil
+        ),
+        ("rate_limit: { rate: 1/s, key: \"header:\" }", "`` cannot name a header", nil),
+        (
+            "rate_limit: { rate: 1/s, key: \"header:x-user\" }",
+            "`header:x-user` has no meaning with `mode: tcp`", nil
+        ),
+        ("rate_limit: { rate: 1/s, key: route }", "`route` has no meaning with `mode: tcp`", nil),
         ("mode: htpp", "unknown mode `htpp`", "http"),
         ("relay: slice", "unknown relay `slice`", "splice"),
         ("\"\": 1", "unknown key `` in a listener", nil),

@@ -279,7 +279,7 @@ def test_help_fits_a_screen():
 
 
 @pytest.mark.parametrize("arguments, message", [
-    ([], "origin or load?"),
+    ([], "origin, load or choices?"),
     (["lode"], "no command `lode`"),
     (["load"], "--target is missing"),
     (["load", "--target", "nonsense"], "is no address"),
@@ -295,6 +295,9 @@ def test_help_fits_a_screen():
     (["load", "--target", "127.0.0.1:1", "--mix", "/no/such/file"], "cannot read /no/such/file"),
     (["load", "--target", "unix:/no/such/socket"], "there is no socket"),
     (["origin"], "--listen is missing"),
+    (["choices", "--policy", "consistent_hash"], "--policy is one of round_robin, "),
+    (["choices", "--svg", "/no/such/folder"], "cannot write /no/such/folder/round_robin.svg"),
+    (["choices", "--backends", "0"], "a number from 1 to 65535"),
     (["origin", "--listen", "127.0.0.1:0", "--delay", "20ms:5"], "is no share"),
     (["origin", "--listen", "203.0.113.1:80"], "cannot listen on 203.0.113.1:80"),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) else "")
@@ -354,7 +357,33 @@ def test_the_text_names_what_was_measured(new_origin):
         assert text in run.stdout
 
 
+# -- Policies by themselves
+
+def test_choices_are_measured_for_each_policy_and_number_of_backends():
+    run = bench("choices", "--backends", 3, "--backends", 50, "--duration", "1us", "--json")
+    found = json.loads(run.stdout)
+    names = {"round_robin", "least_connections", "random", "power_of_two", "ip_hash", "ketama", "maglev", "peak_ewma",
+             "adaptive", "prequal"}
+    assert {(row["policy"], row["weights"]) for row in found["choices"]} == {
+        (name, weights) for name in names for weights in ("equal", "unequal")}
+    for row in found["choices"]:
+        assert set(row["choice_ns"]) == {"3", "50"} and all(time > 0 for time in row["choice_ns"].values())
+    assert {build["policy"] for build in found["builds"]} == {"ketama", "maglev"}
+    assert all(build["backends"] == 50 and build["ms"] > 0 for build in found["builds"])
+
+
 # -- The documentation
+
+def test_the_pictures_of_policies_are_what_the_policies_do(tmp_path):
+    run = bench("choices", "--svg", tmp_path)
+    assert run.returncode == 0, run.stderr
+    drawn = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    page = (ROOT / "docs/balancing.md").read_text()
+    assert len(drawn) == 10
+    for name, text in drawn.items():
+        assert (ROOT / "docs/pictures" / name).read_text() == text, f"{name}: weir-bench choices --svg docs/pictures"
+        assert f"](pictures/{name})" in page
+
 
 def test_the_examples_of_the_documentation_work(new_origin):
     """Each line in the page's shell blocks, with free ports and less time. Those that end in `&` are origins."""
@@ -369,6 +398,9 @@ def test_the_examples_of_the_documentation_work(new_origin):
         if line.endswith(" &"):
             assert command == "origin" and words[0] == "--listen"
             new_origin(*words[2:], listen=words[1])
+        elif command == "choices":
+            run = bench(command, *words, "--duration", "1us")
+            assert run.returncode == 0 and "maglev" in run.stdout, f"{line}\n{run.stdout}{run.stderr}"
         else:
             run = bench(command, *words, "--duration", "300ms")
             assert run.returncode == 0 and "errors      none" in run.stdout, f"{line}\n{run.stdout}{run.stderr}"

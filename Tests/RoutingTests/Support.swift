@@ -36,7 +36,8 @@ struct TestRequest {
             (lines + index).initialize(
                 to: Field(
                     nameOffset: name.offset, valueOffset: value.offset, valueCount: value.count,
-                    nameCount: UInt16(name.count), name: .other, isDropped: false))
+                    nameCount: UInt16(name.count),
+                    name: field.name.lowercased() == "cookie" ? .cookie : .other, isDropped: false))
         }
         return bytes.withUnsafeBufferPointer { bytes in
             body(

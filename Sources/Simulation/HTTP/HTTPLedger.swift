@@ -15,6 +15,8 @@ struct RequestFacts {
     let end: Int
     /// Backend connections that have seen its head, in order.
     var sightings: [Int32] = []
+    /// When the first of them saw it; 0 for never.
+    var sightedAt: UInt64 = 0
     /// When a backend had been sent all of it; 0 for not.
     var wholeAt: UInt64 = 0
     /// What the worker answered the client with; 0 for nothing.
@@ -67,6 +69,8 @@ final class HTTPLedger {
     var taps: [Tap] = []
     var failure: String?
     var loggedRequests: UInt64 = 0
+    /// By pool and host, whom clients had last: where affinity goes by their address.
+    var backendsOfClients: [String: Int] = [:]
 
     init(seed: UInt64, plan: WorldPlan, kernel: SimulatedKernel) {
         self.plan = plan
@@ -94,6 +98,7 @@ final class HTTPLedger {
             defer { next += 1 }
             return next
         }
+        for index in script.requests.indices { script.requests[index].cookie = drawCookie(connection) }
         var octets: [UInt8] = []
         var ends: [Int] = []
         for (place, request) in script.requests.enumerated() {

@@ -71,6 +71,9 @@ extension World {
             if isWhole, record.number("bytes_in") != UInt64(facts.end - facts.start) {
                 return "the request had \(facts.end - facts.start) bytes"
             }
+        case .denied, .rateLimited:
+            if status != 0, status != (reason == .denied ? 403 : 429) { return "that is another status" }
+            return contradiction(toRefusing: facts.client, reason)
         case .clientReset:
             if !one.peerSentReset, !one.hadInjectedError { return "the client sent no reset" }
         case .clientClosed:

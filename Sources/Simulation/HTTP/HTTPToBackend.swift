@@ -42,6 +42,9 @@ extension HTTPLedger {
         else { return fail("request \(number) reaches the backend with another framing") }
         checkReuse(connection, number)
         checkRepetition(connection, facts)
+        checkStickiness(connection, facts)
+        checkIsServed(facts.client)
+        if facts.sightings.isEmpty { requests[Int(number)].sightedAt = kernel.now }
         requests[Int(number)].sightings.append(connection)
         kernel.trace("backend sees request", Int64(connection), Int64(number))
         taps[place].requests.append(number)

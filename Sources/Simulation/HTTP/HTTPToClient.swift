@@ -42,6 +42,7 @@ extension HTTPLedger {
         if let answer = head.number("x-answer") {
             clientSees(connection, answer: Int32(clamping: answer), status, head, facts)
         } else {
+            checkCookie(answer: nil, head, facts)
             checkOwn(status, facts)
         }
         checkPersistence(connection, head, facts)
@@ -58,6 +59,7 @@ extension HTTPLedger {
 
     private func interim(_ connection: Int32, _ status: Int, _ head: MessageHead, _ facts: RequestFacts) {
         taps[Int(connection)].reader.begin(.none)
+        checkCookie(answer: nil, head, facts)
         if facts.plan.isOld { fail("a client of HTTP/1.0 is sent an interim response") }
         guard let number = head.number("x-interim"), answers.indices.contains(number),
             answers[number].plan.request == facts.plan.number, answers[number].plan.interim.contains(status)
@@ -68,6 +70,7 @@ extension HTTPLedger {
         _ connection: Int32, answer number: Int32, _ status: Int, _ head: MessageHead, _ facts: RequestFacts
     ) {
         guard answers.indices.contains(Int(number)) else { return fail("answer \(number) is nobody's") }
+        checkCookie(answer: number, head, facts)
         let answer = answers[Int(number)].plan
         kernel.trace("client sees answer", Int64(connection), Int64(number), Int64(status))
         taps[Int(connection)].answer = number
@@ -139,6 +142,11 @@ extension HTTPLedger {
             if client.toUs.arrived >= UInt64(facts.end), !isNews, !plan.mayLackBuffers {
                 fail("request \(number) is answered 408, and it was there")
             }
+        case 403:
+            if listener.serves(host: kernel.clientHost(facts.client)), !client.resetReachedUs {
+                fail("request \(number) is answered 403, and its host may come")
+            }
+        case 429: if listener.rateLimit == nil { fail("request \(number) is answered 429 without a limit") }
         case 431: if plan.bufferSizeBytes >= 2048 { fail("request \(number) is answered 431") }
         case 502:
             if facts.plan.isRefused || !mayBeBadGateway(facts) {

@@ -34,6 +34,7 @@ struct RequestPlan {
     /// Bytes of each chunk; 0 for a random number.
     var chunkBytes = 1024
     var hasExtensions = false
+    var cookie: CookiePlan?
 
     // RFC 9110, section 9.2.2.
     var isIdempotent: Bool { method != "POST" && method != "PATCH" }
@@ -70,6 +71,7 @@ struct RequestPlan {
         case .controlOctet: text += "X-Odd: a\u{1}b\r\n"
         default: break
         }
+        if let cookie { text += "Cookie: \(cookie.text)\r\n" }
         switch framing {
         case .length(let count): text += "Content-Length: \(count)\r\n"
         case .chunked: text += "Transfer-Encoding: chunked\r\n"
