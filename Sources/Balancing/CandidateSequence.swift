@@ -28,8 +28,8 @@ public enum StickyOutcome: UInt8, BitwiseCopyable, Sendable {
     case taken
     /// It had as many sessions as it may.
     case full
-    /// It was taken and then refused.
-    case refused
+    /// It was taken, and then failed.
+    case failed
 }
 
 /// Why the last candidate was taken.
@@ -94,7 +94,7 @@ public struct CandidateSequence: BitwiseCopyable, Sendable {
     /// whole pool.
     mutating func takeSticky(_ index: Int, of candidates: Candidates) -> Bool {
         guard pick.sticky == .none else {
-            if pick.sticky == .taken { pick.sticky = .refused }
+            if pick.sticky == .taken { pick.sticky = .failed }
             return false
         }
         guard index < candidates.count, candidates.takeSticky(index) else {

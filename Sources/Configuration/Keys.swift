@@ -254,6 +254,7 @@ enum Keys {
                 Field("affinity", \.affinity, affinity, absent: "sessions do not come back"),
                 Field("prequal", \.prequal, prequal, absent: "required with `balance: prequal`"),
                 Field("keep_alive", \.keepAlive, keepAlive),
+                Field("breaker", \.breaker, breaker),
             ],
             judge: { node, pool, _, context in Validation.check(pool, node, &context) },
             trim: Validation.trim)

@@ -157,6 +157,7 @@ public struct Pool: Equatable, Sendable {
     public var prequal: PrequalSettings?
     /// For requests of http listeners.
     public var keepAlive = KeepAliveSettings()
+    public var breaker = BreakerSettings()
     public var position: SourcePosition
 
     public init(name: String, backends: [Backend], position: SourcePosition) {

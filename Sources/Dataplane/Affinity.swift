@@ -241,7 +241,7 @@ extension Worker {
         case (.unknown, _): result = "unknown"
         case (.found, .taken): result = "hit"
         case (.found, .full): result = "full"
-        case (.found, .refused): result = "refused"
+        case (.found, .failed): result = "failed"
         }
         record.beginObject("affinity")
         record.word("by", by)

@@ -98,7 +98,7 @@ struct IdleConnections: ~Copyable {
 }
 
 extension Worker {
-    private var firstConnectionTimer: Int { settings.slots + acceptorCount + 3 }
+    private var firstConnectionTimer: Int { settings.slots + acceptorCount + 4 }
 
     // MARK: With a session
 

@@ -38,6 +38,7 @@ extension Worker {
         session.pointee.reason = reason
         timers.clear(slot)
         endWaitForSocket(session)
+        endWait(slot, session)
         leaveStarved(slot, session, .toBackend)
         leaveStarved(slot, session, .toClient)
         if session.pointee.inKernel.isEmpty || mutant(.slotFreedEarly) || mutant(.staleGeneration) {

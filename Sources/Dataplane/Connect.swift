@@ -15,7 +15,15 @@ extension Worker {
         let choice = Choice(
             key: session.pointee.key, now: now,
             sticky: mutant(.stickyIgnored) ? nil : session.pointee.sticky.index)
+        guard !isBehindOthers(session), takePoolPlace(session) else {
+            if wait(slot, session) { return }
+            session.pointee.connectFailure = .backendsFull
+            noBackendLeft(slot, session, .noBackend)
+            return
+        }
         guard let index = policy.pointee.take(&session.pointee.sequence, choice) else {
+            releasePoolPlace(session)
+            if pool.pointee.candidates.fullCount > 0, wait(slot, session) { return }
             if session.pointee.connectFailure == .ok, pool.pointee.candidates.fullCount > 0 {
                 session.pointee.connectFailure = .backendsFull
             }
@@ -30,6 +38,7 @@ extension Worker {
         }
         session.pointee.backend = UInt16(index)
         session.pointee.holdsBackend = true
+        endWait(slot, session)
         rememberBackend(session)
         if session.pointee.isHTTP, attachIdle(slot, session) {
             session.pointee.attempts += 1
@@ -206,6 +215,12 @@ extension Worker {
                 retryConnect(slot, session)
                 return
             }
+            if session.pointee.isPending {
+                endWait(slot, session)
+                session.pointee.connectFailure = .backendsFull
+                noBackendLeft(slot, session, .pendingTimeout)
+                return
+            }
             endWaitForSocket(session)
             connectNext(slot, session)
             resumeAccepting()
@@ -252,6 +267,7 @@ extension Worker {
                 pool.pointee.candidates.release(Int(session.pointee.backend))
             }
             session.pointee.holdsBackend = false
+            releasePoolPlace(session)
         }
     }
 

@@ -93,6 +93,9 @@ extension Worker {
         _ record: inout RecordWriter, _ session: UnsafeMutablePointer<Session>,
         _ exchange: UnsafeMutablePointer<Exchange>
     ) {
+        if session.pointee.waitedMicroseconds > 0 {
+            record.number("wait_us", UInt64(session.pointee.waitedMicroseconds))
+        }
         if session.pointee.connectedAt != 0 {
             record.number(
                 "connect_us", (session.pointee.connectedAt &- session.pointee.connectStartedAt) / 1000)

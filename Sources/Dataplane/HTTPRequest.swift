@@ -111,6 +111,7 @@ extension Worker {
         session.pointee.exchange = number
         session.pointee.requests += 1
         session.pointee.attempts = 0
+        session.pointee.waitedMicroseconds = 0
         session.pointee.sequence = CandidateSequence()
         session.pointee.connectFailure = .ok
         session.pointee.connectStartedAt = 0

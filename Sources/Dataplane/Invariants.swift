@@ -94,7 +94,13 @@ extension Worker {
             let hasSocket = session.pointee.backendDescriptor >= 0
             expect(hasSocket == session.pointee.holdsBackend, "who has a socket holds its backend")
             expect(session.isInKernel(.connect) <= hasSocket, "a connect has a socket")
-            expect(hasSocket != session.pointee.waitsForSocket, "who has no socket waits for one")
+            let pauses = session.pointee.isHTTP && exchange(session).pointee.retries > 0
+            expect(
+                hasSocket
+                    ? !session.pointee.waitsForSocket
+                    : session.pointee.waitsForSocket || session.pointee.isPending || pauses,
+                "who has no socket waits for one, or for a place, or pauses before a retry")
+            expect(!(hasSocket && session.pointee.isPending), "who waits for a place has no backend")
             expect(
                 timers.isSet(slot) || session.isInKernel(.cancelConnect),
                 "a connect has a deadline, or is being cancelled; a wait for a descriptor has an end")
@@ -213,9 +219,15 @@ extension Worker {
             shared.pointee.acceptingWorkers == (command == .run || hasAcceptInKernel ? 1 : 0),
             "a worker uses its listening sockets until its last accept is back")
         var waiting = 0
+        var pendingCount = 0
         for slot in 0..<UInt32(sessions.highWater) where sessions.isLive(slot) {
             if sessions[slot].pointee.waitsForSocket { waiting += 1 }
+            if sessions[slot].pointee.isPending { pendingCount += 1 }
         }
+        expect(pendingCount == pending.count, "who waits for a place stands in a queue")
+        expect(
+            pendingCount == 0 || timers.isSet(pendingTimer), "somebody looks after those who wait for a place"
+        )
         expect(
             waiting == shared.pointee.waitForSocket.value.load(ordering: .relaxed),
             "the process counts who waits for a socket")

@@ -23,6 +23,8 @@ public enum Reason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     case connectFailed
     /// Every backend has as many sessions as it may.
     case backendsFull
+    /// Every backend stayed full for as long as a session may wait for one.
+    case pendingTimeout
     /// This client has as many sessions as it may.
     case clientLimit
     /// The client's address is not among those that are served.
@@ -68,6 +70,7 @@ public enum Reason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
         case .connectUnreachable: "connect_unreachable"
         case .connectFailed: "connect_failed"
         case .backendsFull: "backends_full"
+        case .pendingTimeout: "timeout_pending"
         case .clientLimit: "client_limit"
         case .denied: "denied"
         case .rateLimited: "rate_limited"

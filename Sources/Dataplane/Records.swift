@@ -42,6 +42,9 @@ extension Worker {
     }
 
     private func writeDurations(_ session: UnsafeMutablePointer<Session>, _ record: inout RecordWriter) {
+        if session.pointee.waitedMicroseconds > 0 {
+            record.number("wait_us", UInt64(session.pointee.waitedMicroseconds))
+        }
         if session.pointee.connectedAt != 0 {
             record.number(
                 "connect_us", (session.pointee.connectedAt &- session.pointee.connectStartedAt) / 1000)

@@ -82,19 +82,6 @@ struct RetryPlan: BitwiseCopyable {
     }
 }
 
-/// Requests of a pool that are being retried, those that pause among them; of all workers.
-struct RetryCount: ~Copyable {
-    let count = Atomic<Int>(0)
-
-    /// One on a cache line of its own; lives as long as the process.
-    static func make() -> UnsafePointer<RetryCount> {
-        let memory = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
-            .bindMemory(to: RetryCount.self, capacity: 1)
-        memory.initialize(to: RetryCount())
-        return UnsafePointer(memory)
-    }
-}
-
 extension Worker {
     /// The pause before a try is anything up to this, doubled with each, so that those who failed together do not
     /// come back together.
@@ -125,9 +112,9 @@ extension Worker {
         _ plan: UnsafePointer<RetryPlan>
     ) -> Bool {
         let pool = snapshot.pool(Int(session.pointee.pool))
-        let before = pool.pointee.retries.pointee.count.wrappingAdd(1, ordering: .relaxed).oldValue
+        let before = pool.pointee.load.pointee.retries.wrappingAdd(1, ordering: .relaxed).oldValue
         if before >= plan.pointee.budget(ofActive: pool.pointee.candidates.activeSum) {
-            pool.pointee.retries.pointee.count.wrappingSubtract(1, ordering: .relaxed)
+            pool.pointee.load.pointee.retries.wrappingSubtract(1, ordering: .relaxed)
             counters.pointee.add(.retriesOverBudget)
             return false
         }
@@ -141,7 +128,7 @@ extension Worker {
     ) {
         guard exchange.pointee.holdsRetry else { return }
         exchange.pointee.holdsRetry = false
-        snapshot.pool(Int(session.pointee.pool)).pointee.retries.pointee.count
+        snapshot.pool(Int(session.pointee.pool)).pointee.load.pointee.retries
             .wrappingSubtract(1, ordering: .relaxed)
     }
 

@@ -60,6 +60,13 @@ struct Session: BitwiseCopyable {
     var holdsBackend: Bool
     /// True exactly while `SharedState.waitForSocket` counts it: there was no descriptor for its backend.
     var waitsForSocket: Bool
+    /// True exactly while it stands in the queue of its pool (Pending.swift).
+    var isPending = false
+    /// It is among the active ones that its pool's `max_sessions` counts.
+    var holdsPoolPlace = false
+    /// In the queue of the pool, waits that are over.
+    var waitedMicroseconds: UInt32 = 0
+    var pendingSince: UInt64 = 0
     var clientDescriptor: Int32
     /// -1 where there is none.
     var backendDescriptor: Int32

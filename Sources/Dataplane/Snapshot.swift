@@ -52,7 +52,8 @@ public struct PoolPlan {
     public let idleConnectionTimeoutNanoseconds: UInt64
     /// Requests of one connection; `Int.max` where there is no limit.
     public let requestsPerConnection: Int
-    let retries: UnsafePointer<RetryCount>
+    let breaker: BreakerPlan
+    let load: UnsafePointer<PoolLoad>
 }
 
 extension PoolPlan {
@@ -141,7 +142,10 @@ public struct Snapshot: @unchecked Sendable {
             idleConnections: pool.keepAlive.idle,
             idleConnectionTimeoutNanoseconds: pool.keepAlive.idleTimeoutNanoseconds,
             requestsPerConnection: pool.keepAlive.maxRequests == 0 ? Int.max : pool.keepAlive.maxRequests,
-            retries: RetryCount.make())
+            breaker: BreakerPlan(
+                maxSessions: pool.breaker.maxSessions ?? Int.max, maxPending: pool.breaker.maxPending,
+                pendingTimeoutNanoseconds: pool.breaker.pendingTimeoutNanoseconds),
+            load: PoolLoad.make())
     }
 
     private static func httpPlan(

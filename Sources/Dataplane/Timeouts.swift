@@ -21,6 +21,7 @@ extension Worker {
     private var choreTimer: UInt32 { UInt32(settings.slots + acceptorCount) }
     private var pipeTimer: UInt32 { choreTimer + 1 }
     private var logTimer: UInt32 { choreTimer + 2 }
+    var pendingTimer: UInt32 { choreTimer + 3 }
 
     /// How long the kernel may sleep.
     func timeUntilNextDeadline() -> UInt64 {
@@ -56,6 +57,8 @@ extension Worker {
                 reportDrops()
             } else if timer == logTimer {
                 // The turn's end writes what has waited.
+            } else if timer == pendingTimer {
+                // The turn's end looks who may go on.
             } else if timer == pipeTimer {
                 pipes.closeUnused()
                 schedulePipeCheck()

@@ -88,6 +88,7 @@ public struct Worker: ~Copyable {
     /// Sessions by slot, then acceptors, then the worker's own chores.
     var timers: TimerWheel
     var starved: StarvedList
+    var pending: PendingQueues
     var pipes: PipePool
     // For http mode.
     var connections: Slab<BackendConnection>
@@ -153,8 +154,9 @@ public struct Worker: ~Copyable {
         exchanges = Slab(capacity: exchangeSlots)
         http = HTTPMemory(snapshot, exchanges: exchangeSlots)
         timers = TimerWheel(
-            capacity: settings.slots + settings.listeners.count + 3 + connectionSlots, now: now)
+            capacity: settings.slots + settings.listeners.count + 4 + connectionSlots, now: now)
         starved = StarvedList(slots: settings.slots)
+        pending = PendingQueues(slots: settings.slots, pools: snapshot.poolCount)
         pipes = PipePool(port: port, limit: settings.pipes)
         accessLog = WorkerLog(settings.accessLog, index: 0)
         eventLog = WorkerLog(settings.eventLog, index: 1)
@@ -225,6 +227,7 @@ public struct Worker: ~Copyable {
         buffers.growIfNeeded()
         buffers.publish()
         resumeStarved()
+        servePending()
         writeLogs()
         counters.pointee.add(.turns)
         counters.pointee.add(.completions, UInt64(count))

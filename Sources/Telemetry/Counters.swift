@@ -41,6 +41,8 @@ public enum Counter: Int, CaseIterable, Sendable {
     case requestsUnanswered
     /// Requests that were sent again because a kept connection had been closed.
     case requestsReplayed
+    /// Sessions and requests that waited for a place at a backend.
+    case pended
     /// Tries of a request after its first one, by the rules of `retry`.
     case retries
     /// Requests that were not tried again because too many of their pool were.

@@ -32,7 +32,7 @@ private let second: UInt64 = 1_000_000_000
             let (met, outcomes) = walk(&state, sticky: sticky, key: random.next())
             #expect(met.first == sticky)
             #expect(met.sorted() == Array(0..<count))
-            #expect(outcomes == [.taken] + Array(repeating: .refused, count: count - 1))
+            #expect(outcomes == [.taken] + Array(repeating: .failed, count: count - 1))
         }
         for index in 0..<count {
             #expect(state.plan.candidates[index].active.load(ordering: .relaxed) == 0)

@@ -148,8 +148,19 @@ def test_who_refuses_is_replaced_and_so_is_the_cookie(start_sticky, scripts):
     for _ in range(6):
         third = ask(weir, pair_of(second))
         assert third.body == second.body and third.get("set-cookie") is None
-    assert results(weir, 8) == {"none": 1, "refused": 1, "hit": 6}
-    assert [r["attempts"] for r in weir.sessions() if r["pick"]["affinity"]["result"] == "refused"] == [2]
+    assert results(weir, 8) == {"none": 1, "failed": 1, "hit": 6}
+    assert [r["attempts"] for r in weir.sessions() if r["pick"]["affinity"]["result"] == "failed"] == [2]
+
+
+def test_a_retry_leads_to_another_whose_cookie_is_set(start_sticky, scripts):
+    weir = start_sticky(scripts, listener={"retry": {"attempts": 1, "on": ["503"], "budget": "100%"}})
+    first = ask(weir)
+    ill = scripts[first.body.decode()]
+    ill.answer = lambda _: response(503)
+    second = ask(weir, pair_of(first))
+    assert second.status == 200 and second.body != first.body
+    assert pair_of(second) not in (None, pair_of(first))
+    assert results(weir, 2) == {"none": 1, "failed": 1}
 
 
 def test_weight_0_turns_away_only_who_is_new(start_sticky, scripts):
@@ -282,8 +293,8 @@ def test_clients_of_a_dead_backend_move_and_stay(start_weir, servers):
         if before[client] != "b":
             assert after == {before[client]}
     weir.stop()
-    refused = [session for session in weir.sessions() if session["pick"]["affinity"]["result"] == "refused"]
-    assert len(refused) == list(before.values()).count("b")
+    failed = [session for session in weir.sessions() if session["pick"]["affinity"]["result"] == "failed"]
+    assert len(failed) == list(before.values()).count("b")
 
 
 def test_requests_stick_by_address_too(start_http, scripts):

@@ -1,0 +1,195 @@
+// Sessions and requests that wait because every backend that could take them is full, or their pool is. They wait in
+// the order in which they came, each worker's by themselves, for at most the pool's `pending_timeout`.
+//
+//   no place -> (queue has room) -> wait -> a place is given back -> next candidate
+//                                        -> too long -> turned away
+
+import Balancing
+import Base
+import Ring
+import Synchronization
+import Telemetry
+
+/// What a pool takes at once, compiled.
+struct BreakerPlan: BitwiseCopyable {
+    /// `Int.max` for no limit.
+    let maxSessions: Int
+    let maxPending: Int
+    let pendingTimeoutNanoseconds: UInt64
+}
+
+/// Counts of a pool, of all workers.
+struct PoolLoad: ~Copyable {
+    /// Sessions that hold a place; kept only where the pool has a limit.
+    let active = Atomic<Int>(0)
+    /// Sessions that wait for one.
+    let pending = Atomic<Int>(0)
+    /// Requests that are being retried, those that pause among them.
+    let retries = Atomic<Int>(0)
+
+    /// One on a cache line of its own; lives as long as the process.
+    static func make() -> UnsafePointer<PoolLoad> {
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
+            .bindMemory(to: PoolLoad.self, capacity: 1)
+        memory.initialize(to: PoolLoad())
+        return UnsafePointer(memory)
+    }
+}
+
+/// The waiting sessions of a worker, a queue for each pool, linked through memory of its own.
+struct PendingQueues: ~Copyable {
+    private struct Links: BitwiseCopyable {
+        /// Neighbours' slots plus one; 0 ends the queue.
+        var next: UInt32
+        var previous: UInt32
+    }
+
+    private struct Ends: BitwiseCopyable {
+        var first: UInt32 = 0
+        var last: UInt32 = 0
+    }
+
+    private let links: UnsafeMutablePointer<Links>
+    private let ends: UnsafeMutablePointer<Ends>
+    private let slots: Int
+    let poolCount: Int
+    private(set) var count = 0
+
+    init(slots: Int, pools: Int) {
+        self.slots = slots
+        poolCount = pools
+        links = PagedMemory.reserve(Links.self, count: slots)
+        ends = .allocate(capacity: max(pools, 1))
+        ends.initialize(repeating: Ends(), count: max(pools, 1))
+    }
+
+    deinit {
+        PagedMemory.release(links, byteCount: slots * MemoryLayout<Links>.stride)
+        ends.deallocate()
+    }
+
+    /// Who has waited longest.
+    func first(_ pool: UInt16) -> UInt32? {
+        let first = ends[Int(pool)].first
+        return first == 0 ? nil : first - 1
+    }
+
+    func isEmpty(_ pool: UInt16) -> Bool { ends[Int(pool)].first == 0 }
+
+    /// It must not be in a queue.
+    mutating func append(_ slot: UInt32, _ pool: UInt16) {
+        let end = ends + Int(pool)
+        links[Int(slot)] = Links(next: 0, previous: end.pointee.last)
+        if end.pointee.last == 0 {
+            end.pointee.first = slot + 1
+        } else {
+            links[Int(end.pointee.last - 1)].next = slot + 1
+        }
+        end.pointee.last = slot + 1
+        count += 1
+    }
+
+    /// It must be in the pool's queue.
+    mutating func remove(_ slot: UInt32, _ pool: UInt16) {
+        let end = ends + Int(pool)
+        let entry = links[Int(slot)]
+        if entry.previous == 0 {
+            end.pointee.first = entry.next
+        } else {
+            links[Int(entry.previous - 1)].next = entry.next
+        }
+        if entry.next == 0 {
+            end.pointee.last = entry.previous
+        } else {
+            links[Int(entry.next - 1)].previous = entry.previous
+        }
+        count -= 1
+    }
+}
+
+extension Worker {
+    /// A place may also be given back by another worker, or a backend come back: waiting sessions look this often.
+    private static var pendingLookNanoseconds: UInt64 { 10_000_000 }
+
+    // MARK: The pool's places
+
+    /// Takes a place in the pool; false where it has no more.
+    func takePoolPlace(_ session: UnsafeMutablePointer<Session>) -> Bool {
+        let pool = snapshot.pool(Int(session.pointee.pool))
+        guard pool.pointee.breaker.maxSessions != Int.max, !session.pointee.holdsPoolPlace else {
+            return true
+        }
+        let before = pool.pointee.load.pointee.active.wrappingAdd(1, ordering: .relaxed).oldValue
+        guard before < pool.pointee.breaker.maxSessions else {
+            pool.pointee.load.pointee.active.wrappingSubtract(1, ordering: .relaxed)
+            return false
+        }
+        session.pointee.holdsPoolPlace = true
+        return true
+    }
+
+    func releasePoolPlace(_ session: UnsafeMutablePointer<Session>) {
+        guard session.pointee.holdsPoolPlace else { return }
+        session.pointee.holdsPoolPlace = false
+        snapshot.pool(Int(session.pointee.pool)).pointee.load.pointee.active
+            .wrappingSubtract(1, ordering: .relaxed)
+    }
+
+    // MARK: Waiting
+
+    /// Others have waited longer for this pool.
+    func isBehindOthers(_ session: UnsafeMutablePointer<Session>) -> Bool {
+        !pending.isEmpty(session.pointee.pool) && !session.pointee.isPending
+    }
+
+    /// There is no place for the session: it waits for one. False where it may not; then it is turned away. One that
+    /// waits already stays where it is.
+    mutating func wait(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) -> Bool {
+        if session.pointee.isPending { return true }
+        let pool = snapshot.pool(Int(session.pointee.pool))
+        guard pool.pointee.breaker.maxPending > 0, command == .run else { return false }
+        let before = pool.pointee.load.pointee.pending.wrappingAdd(1, ordering: .relaxed).oldValue
+        guard before < pool.pointee.breaker.maxPending else {
+            pool.pointee.load.pointee.pending.wrappingSubtract(1, ordering: .relaxed)
+            return false
+        }
+        pending.append(slot, session.pointee.pool)
+        session.pointee.isPending = true
+        session.pointee.pendingSince = now
+        session.pointee.state = .connecting
+        timers.set(slot, deadline: now &+ pool.pointee.breaker.pendingTimeoutNanoseconds)
+        lookAtPendingSoon()
+        counters.pointee.add(.pended)
+        return true
+    }
+
+    /// It has its place, or waits no longer.
+    mutating func endWait(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        guard session.pointee.isPending else { return }
+        session.pointee.isPending = false
+        session.pointee.waitedMicroseconds = UInt32(
+            clamping: UInt64(session.pointee.waitedMicroseconds) + (now &- session.pointee.pendingSince)
+                / 1000)
+        pending.remove(slot, session.pointee.pool)
+        snapshot.pool(Int(session.pointee.pool)).pointee.load.pointee.pending
+            .wrappingSubtract(1, ordering: .relaxed)
+    }
+
+    /// Once a turn: whoever waits at the head of a queue tries again, and those behind while it works.
+    mutating func servePending() {
+        guard pending.count > 0 else { return }
+        for number in 0..<pending.poolCount {
+            let pool = UInt16(number)
+            while let slot = pending.first(pool) {
+                sessions[slot].pointee.sequence = CandidateSequence()
+                connectNext(slot, sessions[slot])
+                if pending.first(pool) == slot { break }
+            }
+        }
+        if pending.count > 0 { lookAtPendingSoon() }
+    }
+
+    private mutating func lookAtPendingSoon() {
+        timers.setNoLater(pendingTimer, deadline: now &+ Self.pendingLookNanoseconds)
+    }
+}
