@@ -46,7 +46,8 @@ public enum Check {
         let idle = sizing.workers * sizing.idleConnections * http.connectionBytes
         let clients = Worker.affinityMemory(configuration.pools)
         let rates = configuration.rateTableBytes
-        let most = buffers + fixed + idle + clients + rates + sizing.sessions * (memory.sessionBytes + request)
+        let most =
+            buffers + fixed + idle + clients + rates + sizing.sessions * (memory.sessionBytes + request)
         let pipes = sizing.workers * sizing.pipes * Worker.pipeBytes
         return "at most \(mebibytes(most)) (\(mebibytes(buffers)) receive buffers, "
             + "\(memory.sessionBytes) bytes a session, "

@@ -279,7 +279,7 @@ def test_help_fits_a_screen():
 
 
 @pytest.mark.parametrize("arguments, message", [
-    ([], "origin, load or choices?"),
+    ([], "origin, load, choices or limiter?"),
     (["lode"], "no command `lode`"),
     (["load"], "--target is missing"),
     (["load", "--target", "nonsense"], "is no address"),
