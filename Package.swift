@@ -73,8 +73,8 @@ let package = Package(
         .target(
             name: "Control",
             dependencies: [
-                "Base", "CLinux", "Configuration", "HTTP1", "Routing", "Telemetry", "Dataplane", "Ring",
-                "EmulatedKernel",
+                "Balancing", "Base", "CLinux", "Configuration", "HTTP1", "Routing", "Telemetry", "Dataplane",
+                "Probing", "Ring", "EmulatedKernel",
             ],
             swiftSettings: common),
         .target(

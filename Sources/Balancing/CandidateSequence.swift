@@ -41,7 +41,21 @@ public struct Pick: BitwiseCopyable, Sendable {
     /// Backends that the key would have gone to and that had more than their share of sessions.
     public internal(set) var overBound: UInt8 = 0
     /// A backup was taken: nobody else was usable.
-    public internal(set) var isBackup = false
+    public internal(set) var isBackup: Bool {
+        get { flags & 1 != 0 }
+        set { flags = flags & ~1 | (newValue ? 1 : 0) }
+    }
+    /// With `prequal`: backends did not tell enough, and `peak_ewma` chose.
+    public internal(set) var isFallback: Bool {
+        get { flags & 4 != 0 }
+        set { flags = flags & ~4 | (newValue ? 4 : 0) }
+    }
+    /// With `prequal`: every backend that is known had many requests in flight, this one the fewest.
+    public internal(set) var isHot: Bool {
+        get { flags & 8 != 0 }
+        set { flags = flags & ~8 | (newValue ? 8 : 0) }
+    }
+    private var flags: UInt8 = 0
     public internal(set) var sticky = StickyOutcome.none
 
     public init() {}

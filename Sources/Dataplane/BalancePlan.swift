@@ -43,6 +43,7 @@ extension PolicyPlan {
             case .consistentHash: pool.hash?.algorithm == .ketama ? .ketama : .maglev
             case .peakEWMA: .peakEWMA
             case .adaptive: .adaptive
+            case .prequal: .prequal
             }
         self.init(
             policy,
@@ -121,6 +122,8 @@ extension Worker {
             record.endObject()
         }
         if pick.isBackup { record.flag("backup") }
+        if pick.isFallback { record.word("fallback", Policy.peakEWMA.name) }
+        if pick.isHot { record.flag("hot") }
         writeAffinity(&record, session)
         if policy.needsKey {
             record.text("key", pool.pointee.keyNames.name(session.pointee.keyOrigin))

@@ -363,7 +363,7 @@ def test_choices_are_measured_for_each_policy_and_number_of_backends():
     run = bench("choices", "--backends", 3, "--backends", 50, "--duration", "1us", "--json")
     found = json.loads(run.stdout)
     names = {"round_robin", "least_connections", "random", "power_of_two", "ip_hash", "ketama", "maglev", "peak_ewma",
-             "adaptive"}
+             "adaptive", "prequal"}
     assert {(row["policy"], row["weights"]) for row in found["choices"]} == {
         (name, weights) for name in names for weights in ("equal", "unequal")}
     for row in found["choices"]:
@@ -379,7 +379,7 @@ def test_the_pictures_of_policies_are_what_the_policies_do(tmp_path):
     assert run.returncode == 0, run.stderr
     drawn = {path.name: path.read_text() for path in tmp_path.iterdir()}
     page = (ROOT / "docs/balancing.md").read_text()
-    assert len(drawn) == 9
+    assert len(drawn) == 10
     for name, text in drawn.items():
         assert (ROOT / "docs/pictures" / name).read_text() == text, f"{name}: weir-bench choices --svg docs/pictures"
         assert f"](pictures/{name})" in page
