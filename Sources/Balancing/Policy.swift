@@ -76,15 +76,17 @@ public struct PolicyPlan: BitwiseCopyable, @unchecked Sendable {
     let backups: Tier
 
     /// Backups come after all others. `boundPercent` is for the policies with a key: no backend gets more than
-    /// so much of its share of the sessions; 0 is no bound. `maglevTableSize` is a prime; with a hundred entries
+    /// so much of its share of the sessions; 0 is no bound. Where fewer than `panicPercent` of the backends are
+    /// well, health is ignored; 0 for never. `maglevTableSize` is a prime; with a hundred entries
     /// for each backend shares differ by about 1 %.
     public init(
-        _ policy: Policy, _ backends: [BackendShare], boundPercent: Int = 0,
+        _ policy: Policy, _ backends: [BackendShare], boundPercent: Int = 0, panicPercent: Int = 0,
         maglevTableSize: Int = 65_537
     ) {
         let primaryCount = backends.prefix { !$0.isBackup }.count
         precondition(backends[primaryCount...].allSatisfy(\.isBackup), "backups come last")
-        let candidates = Candidates(backends, countsSessions: boundPercent > 0)
+        let candidates = Candidates(
+            backends, countsSessions: boundPercent > 0, panicPercent: panicPercent)
         let tier = { (places: Range<Int>) in
             let part = Array(backends[places])
             let keyPlaces: KeyPlaces =
@@ -143,6 +145,8 @@ public struct PolicyState: ~Copyable {
     /// none is usable. `Candidates.release` gives the place back.
     public mutating func take(_ sequence: inout CandidateSequence, _ choice: Choice) -> Int? {
         sequence.pick.full = UInt16(clamping: plan.candidates.fullCount)
+        sequence.pick.excluded = plan.candidates.excluded
+        sequence.pick.isPanic = sequence.pick.excluded.word != 0 && plan.candidates.isPanicking
         if let sticky = choice.sticky, sequence.takeSticky(sticky, of: plan.candidates) {
             sequence.pick.isBackup = sticky >= plan.primaries.candidates.count
             return sticky

@@ -54,11 +54,12 @@ enum Prequal {
         for place in 0..<ProbePool.capacity {
             let load = probes.load(place)
             guard !load.isNone, load.age(now: now) <= ProbePool.ageLimitNanoseconds,
-                load.backend < candidates.count, candidates[load.backend].isUsable
+                load.backend < candidates.count, candidates.isUsable(load.backend)
             else { continue }
             usable += 1
-            let inFlight =
-                load.othersInFlight + max(candidates[load.backend].active.load(ordering: .relaxed), 0)
+            let all = load.othersInFlight + max(candidates[load.backend].active.load(ordering: .relaxed), 0)
+            // With half a share its requests count twice.
+            let inFlight = all * Standing.wholeShare / max(candidates.share(load.backend), 1)
             let rank = rank(inFlight, load.latencyCode, hotAbove: hotAbove)
             if rank < best?.rank ?? UInt64.max {
                 best = Best(place: place, load: load, isHot: inFlight > hotAbove, rank: rank)

@@ -26,7 +26,8 @@ extension Keys {
                     "With `consistent_hash`: `maglev` spreads more evenly; with `ketama` no key moves but those "
                         + "of a backend that comes or goes."),
                 Field(
-                    "bounded_load", \.boundedLoadPercent, bound.optional, absent: "no bound",
+                    "bounded_load", \.boundedLoadPercent, percentage(boundRangePercent).optional,
+                    absent: "no bound",
                     "With `consistent_hash`: a backend with more than this much of its share of the sessions "
                         + "is passed over."),
             ])
@@ -56,23 +57,6 @@ extension Keys {
                     "rate", \.probesPerSecond, .wholeNumber(probeRateRange),
                     "With `balance: prequal`: probes a second at most; up to there, one for each request."),
             ])
-    }
-
-    private static var bound: ValueType<Int> {
-        let (least, most) = (boundRangePercent.lowerBound, boundRangePercent.upperBound)
-        return .scalar(
-            expectation: "a percentage, `\(least)%` to `\(most)%`", shape: .text(pattern: "^[0-9]{3,4}%$"),
-            parse: { scalar throws(TextProblem) in
-                let text = scalar.text
-                guard text.hasSuffix("%"), let percent = Int(text.dropLast()), percent >= 0 else {
-                    throw TextProblem(
-                        message: "\(text.quotedForMessage) is not a percentage",
-                        suggestion: Int(text).map { "\($0)%" })
-                }
-                if boundRangePercent.contains(percent) { return percent }
-                throw TextProblem(message: "\(text.quotedForMessage) is out of range")
-            },
-            write: { "\($0)%" })
     }
 
     /// Written only where it is true.

@@ -254,6 +254,11 @@ enum Keys {
                 Field("affinity", \.affinity, affinity, absent: "sessions do not come back"),
                 Field("prequal", \.prequal, prequal, absent: "required with `balance: prequal`"),
                 Field("keep_alive", \.keepAlive, keepAlive),
+                Field("health", \.health, health),
+                Field(
+                    "slow_start", \.slowStartNanoseconds, slowStart,
+                    "Over this time a backend that recovers or joins gets its share, from a tenth to all of it."
+                ),
                 Field("breaker", \.breaker, breaker),
             ],
             judge: { node, pool, _, context in Validation.check(pool, node, &context) },

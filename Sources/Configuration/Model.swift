@@ -157,6 +157,9 @@ public struct Pool: Equatable, Sendable {
     public var prequal: PrequalSettings?
     /// For requests of http listeners.
     public var keepAlive = KeepAliveSettings()
+    public var health = HealthSettings()
+    /// Over which a backend that recovers or joins gets its share; 0 is at once.
+    public var slowStartNanoseconds: UInt64 = 0
     public var breaker = BreakerSettings()
     public var position: SourcePosition
 

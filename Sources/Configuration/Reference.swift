@@ -77,7 +77,14 @@ public enum ConfigurationReference {
         case .list(.section(let section), limit: _):
             rows.append(Row(key: key, field: field))
             collect(section, title: "Each of `\(key)`", into: &chapters)
-        case .truth, .integer, .text, .anyText, .choice, .either, .list, .mapping:
+        case .either(let shapes):
+            rows.append(Row(key: key, field: field))
+            for case .section(let section) in shapes {
+                for inner in section.fields {
+                    collect(inner, key: "\(key).\(inner.name)", into: &rows, &chapters)
+                }
+            }
+        case .truth, .integer, .text, .anyText, .choice, .list, .mapping:
             rows.append(Row(key: key, field: field))
         }
     }

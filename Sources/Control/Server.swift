@@ -30,6 +30,7 @@ public final class Server {
     private let probing: LoadProbing?
     private let reports: Int32
     private let signals: Int32
+    private let health: HealthKeeping
     private let startedAt = monotonicSeconds()
     private var memory: MemoryWatch?
     /// While draining: when sessions are cut, when progress is reported next, and when workers that still
@@ -65,6 +66,7 @@ public final class Server {
         _ = weir_random_bytes(&seed, 8)
         shared.initialize(to: SharedState(snapshot: snapshot, seed: seed))
         probing = LoadProbing(configuration, snapshot, engine, events)
+        health = HealthKeeping(configuration, snapshot, events)
         report(configuration, engine, sizing, configuredSessions: configuredSessions)
         do throws(Failure) {
             try startWorkers(configuration, snapshot, engine, sizing)
@@ -207,9 +209,9 @@ public final class Server {
             pollfd(fd: signals, events: Int16(POLLIN), revents: 0),
             pollfd(fd: reports, events: Int16(POLLIN), revents: 0),
         ]
-        // A worker that ends reports; that the last session ended is looked for.
-        let isRunning = shared.pointee.command == .run
-        poll(&wanted, 2, isRunning ? (memory == nil ? -1 : Self.memoryLookMilliseconds) : 200)
+        // A worker that ends reports; that the last session ended, and what backends are due, is looked for.
+        poll(&wanted, 2, longestWaitMilliseconds)
+        health.tick()
         lookAtMemory()
         var count: UInt64 = 0
         _ = read(reports, &count, 8)
@@ -218,6 +220,11 @@ public final class Server {
             handle(signal: Int32(info.ssi_signo))
         }
         checkDrain()
+    }
+
+    private var longestWaitMilliseconds: Int32 {
+        if shared.pointee.command != .run || !health.isIdle { return HealthKeeping.tickMilliseconds }
+        return memory == nil ? -1 : Self.memoryLookMilliseconds
     }
 
     private func lookAtMemory() {

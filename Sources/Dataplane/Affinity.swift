@@ -241,6 +241,7 @@ extension Worker {
         case (.unknown, _): result = "unknown"
         case (.found, .taken): result = "hit"
         case (.found, .full): result = "full"
+        case (.found, .unwell): result = "unwell"
         case (.found, .failed): result = "failed"
         }
         record.beginObject("affinity")

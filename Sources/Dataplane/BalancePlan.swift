@@ -51,7 +51,8 @@ extension PolicyPlan {
                 BackendShare(
                     identity: stableHash(backend.name), weight: UInt32(backend.weight),
                     maxSessions: UInt32(backend.maxSessions ?? Int(UInt32.max)), isBackup: backend.isBackup)
-            }, boundPercent: pool.balance == .consistentHash ? pool.hash?.boundedLoadPercent ?? 0 : 0)
+            }, boundPercent: pool.balance == .consistentHash ? pool.hash?.boundedLoadPercent ?? 0 : 0,
+            panicPercent: pool.health.panicBelowPercent)
     }
 }
 
@@ -115,15 +116,20 @@ extension Worker {
         record.beginObject("pick")
         record.word("policy", policy.name)
         record.number("candidates", UInt64(pool.pointee.candidates.count))
-        if pick.full > 0 || pick.overBound > 0 {
+        if pick.full > 0 || pick.overBound > 0 || pick.excluded != Exclusions() {
             record.beginObject("excluded")
             if pick.full > 0 { record.number("full", UInt64(pick.full)) }
             if pick.overBound > 0 { record.number("bounded_load", UInt64(pick.overBound)) }
+            writeExcluded(&record, pick.excluded, .unhealthy)
+            writeExcluded(&record, pick.excluded, .ejected)
+            writeExcluded(&record, pick.excluded, .draining)
+            writeExcluded(&record, pick.excluded, .disabled)
             record.endObject()
         }
         if pick.isBackup { record.flag("backup") }
         if pick.isFallback { record.word("fallback", Policy.peakEWMA.name) }
         if pick.isHot { record.flag("hot") }
+        if pick.isPanic { record.flag("panic") }
         writeAffinity(&record, session)
         if policy.needsKey {
             record.text("key", pool.pointee.keyNames.name(session.pointee.keyOrigin))
@@ -133,5 +139,11 @@ extension Worker {
             record.number("score", UInt64(pick.score))
         }
         record.endObject()
+    }
+    private func writeExcluded(
+        _ record: inout RecordWriter, _ excluded: Exclusions, _ state: BackendState
+    ) {
+        let count = excluded.count(state)
+        if count > 0 { record.number(state.name, UInt64(count)) }
     }
 }

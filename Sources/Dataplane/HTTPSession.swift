@@ -431,6 +431,7 @@ extension Worker {
             fail(slot, session, 408, .requestBodyTimeout)
         } else if waitsForResponseHead(exchange) {
             noteUnanswered(session, exchange)
+            noteFault(session, .timeout)
             if retry(slot, session, exchange, .timeout) { return }
             fail(slot, session, 504, .responseHeadTimeout)
         } else {

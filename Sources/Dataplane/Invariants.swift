@@ -230,7 +230,7 @@ extension Worker {
                 pool.pointee.load.pointee.active.load(ordering: .relaxed) >= pool.pointee.breaker.maxSessions
             for index in 0..<pool.pointee.candidates.count where !isPoolFull && settings.isAlone {
                 expect(
-                    !pool.pointee.candidates[index].isUsable, "nobody waits for a place while there is one")
+                    !pool.pointee.candidates.isUsable(index), "nobody waits for a place while there is one")
             }
         }
         expect(pendingCount == pending.count, "who waits for a place stands in a queue")

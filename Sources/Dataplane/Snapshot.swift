@@ -5,6 +5,7 @@ import Balancing
 import Base
 import Configuration
 import Glibc
+import Health
 import Limiting
 import Routing
 
@@ -39,6 +40,8 @@ public struct BackendPlan {
 public struct PoolPlan {
     public let name: UnsafeRawBufferPointer
     public let balance: PolicyPlan
+    /// Of the same candidates.
+    public let health: PoolHealth
     /// As in `balance.candidates`: backups after all others.
     public let backends: UnsafePointer<BackendPlan>
     /// What requests stick by; nil where they do not.
@@ -124,6 +127,9 @@ public struct Snapshot: @unchecked Sendable {
         return pools + index
     }
 
+    /// The health of each pool, in their order.
+    public var healthOfPools: [PoolHealth] { (0..<poolCount).map { pool($0).pointee.health } }
+
     func rateLimit(_ index: UInt32) -> UnsafePointer<RateLimitPlan> {
         precondition(index < rateLimitCount)
         return rateLimits + Int(index)
@@ -135,8 +141,10 @@ public struct Snapshot: @unchecked Sendable {
             let address = resolve(backend)
             return BackendPlan(name: keep(backend.name), address: address, isTCP: address.family != AF_UNIX)
         }
+        let balance = PolicyPlan(pool, backends)
         return PoolPlan(
-            name: keep(pool.name), balance: PolicyPlan(pool, backends), backends: keep(plans),
+            name: keep(pool.name), balance: balance,
+            health: PoolHealth(HealthRules(pool), balance.candidates), backends: keep(plans),
             hash: pool.hash.map { HashKeyPlan($0) }, affinity: AffinityPlan(pool, backends),
             keyNames: KeyNames(pool, keep: keep),
             idleConnections: pool.keepAlive.idle,
