@@ -75,9 +75,8 @@ let package = Package(
         .target(
             name: "Control",
             dependencies: [
-                "Base", "Balancing", "CLinux", "Configuration", "Health", "Probing", "HTTP1", "Routing",
-                "Telemetry",
-                "Dataplane", "Ring", "EmulatedKernel",
+                "Balancing", "Base", "CLinux", "Configuration", "Health", "HTTP1", "Routing", "Telemetry", "Dataplane",
+                "Probing", "Ring", "EmulatedKernel",
             ],
             swiftSettings: common),
         .target(

@@ -52,6 +52,16 @@ public struct Pick: BitwiseCopyable, Sendable {
         get { flags & 2 != 0 }
         set { flags = flags & ~2 | (newValue ? 2 : 0) }
     }
+    /// With `prequal`: backends did not tell enough, and `peak_ewma` chose.
+    public internal(set) var isFallback: Bool {
+        get { flags & 4 != 0 }
+        set { flags = flags & ~4 | (newValue ? 4 : 0) }
+    }
+    /// With `prequal`: every backend that is known had many requests in flight, this one the fewest.
+    public internal(set) var isHot: Bool {
+        get { flags & 8 != 0 }
+        set { flags = flags & ~8 | (newValue ? 8 : 0) }
+    }
     private var flags: UInt8 = 0
     /// Backends that took nothing, and why.
     public internal(set) var excluded = Exclusions()

@@ -17,6 +17,7 @@ public enum Policy: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     case maglev
     case peakEWMA
     case adaptive
+    case prequal
 
     /// As the configuration and the log name it.
     public var name: StaticString {
@@ -29,6 +30,7 @@ public enum Policy: UInt8, CaseIterable, BitwiseCopyable, Sendable {
         case .ketama, .maglev: "consistent_hash"
         case .peakEWMA: "peak_ewma"
         case .adaptive: "adaptive"
+        case .prequal: "prequal"
         }
     }
 
@@ -36,15 +38,16 @@ public enum Policy: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     public var needsKey: Bool {
         switch self {
         case .ipHash, .ketama, .maglev: true
-        case .roundRobin, .leastConnections, .random, .powerOfTwo, .peakEWMA, .adaptive: false
+        case .roundRobin, .leastConnections, .random, .powerOfTwo, .peakEWMA, .adaptive, .prequal: false
         }
     }
 
     /// True where `Pick.score` says something: the sessions that the backend had (`least_connections`,
-    /// `power_of_two`), the cost in microseconds (`peak_ewma`), the percentage of its weight (`adaptive`).
+    /// `power_of_two`), the cost in microseconds (`peak_ewma`), the percentage of its weight (`adaptive`), the
+    /// latency in microseconds that the backend told (`prequal`; where `Pick.isFallback`, as `peak_ewma`).
     public var hasScore: Bool {
         switch self {
-        case .leastConnections, .powerOfTwo, .peakEWMA, .adaptive: true
+        case .leastConnections, .powerOfTwo, .peakEWMA, .adaptive, .prequal: true
         case .roundRobin, .random, .ipHash, .ketama, .maglev: false
         }
     }
@@ -59,6 +62,8 @@ struct Tier: BitwiseCopyable, @unchecked Sendable {
     let places: KeyPlaces
     /// Of a backend's share of the sessions; 0 is no bound.
     let boundPercent: UInt64
+    /// What its backends said of their load; nil where nobody asks them.
+    let probes: ProbePool?
 }
 
 /// What a pool's policy needs that does not change, and the counts that all workers share. Lives as long as
@@ -88,14 +93,17 @@ public struct PolicyPlan: BitwiseCopyable, @unchecked Sendable {
                 switch policy {
                 case .ipHash, .maglev: Maglev.places(of: part, tableSize: maglevTableSize)
                 case .ketama: Ketama.places(of: part)
-                case .roundRobin, .leastConnections, .random, .powerOfTwo, .peakEWMA, .adaptive: .none
+                case .roundRobin, .leastConnections, .random, .powerOfTwo, .peakEWMA, .adaptive, .prequal:
+                    .none
                 }
             let weights = part.map(\.weight)
             return Tier(
                 candidates: Candidates(candidates, places, of: backends),
                 draw: WeightedDraw(weights: weights),
                 cycle: policy == .roundRobin ? SmoothCycle(weights: weights) : .none, places: keyPlaces,
-                boundPercent: UInt64(boundPercent))
+                boundPercent: UInt64(boundPercent),
+                // Backups are not asked: they have nothing to do.
+                probes: policy == .prequal && places.lowerBound == 0 ? ProbePool() : nil)
         }
         self.policy = policy
         self.candidates = candidates
@@ -106,7 +114,7 @@ public struct PolicyPlan: BitwiseCopyable, @unchecked Sendable {
     /// A backend took so long to answer. For the policies that follow it.
     public func observe(_ index: Int, nanoseconds: UInt64, now: UInt64) {
         switch policy {
-        case .peakEWMA: PeakEWMA.observe(candidates[index].latency, Double(nanoseconds), now: now)
+        case .peakEWMA, .prequal: PeakEWMA.observe(candidates[index].latency, Double(nanoseconds), now: now)
         case .adaptive: Adaptive.observe(index, of: candidates, Double(nanoseconds), now: now)
         case .roundRobin, .leastConnections, .random, .powerOfTwo, .ipHash, .ketama, .maglev: break
         }
@@ -194,6 +202,7 @@ private struct TierState: ~Copyable {
         case .ipHash, .ketama, .maglev: ConsistentHash.take(from: tier, &sequence, key: choice.key)
         case .peakEWMA: PeakEWMA.take(from: tier, &random, now: choice.now, &sequence.pick)
         case .adaptive: Adaptive.take(from: tier, &random, &sequence.pick)
+        case .prequal: Prequal.take(from: tier, &random, now: choice.now, &sequence.pick)
         }
     }
 }

@@ -214,7 +214,7 @@ extension Candidates {
 
     /// True where a new session may go to it.
     @inline(__always)
-    func isUsable(_ index: Int) -> Bool { self[index].hasRoom && share(index) > 0 }
+    public func isUsable(_ index: Int) -> Bool { self[index].hasRoom && share(index) > 0 }
 
     /// True where sessions that had it before may come back, however small its share is.
     @inline(__always)

@@ -33,6 +33,32 @@ extension Keys {
             ])
     }
 
+    static let probeRateRange = 1...10_000
+
+    static var prequal: Section<PrequalSettings> {
+        let path = ValueType<String>.scalar(
+            expectation: "a path such as `/load`", shape: .text(pattern: "^/[!-~]*$"),
+            parse: { scalar throws(TextProblem) in
+                if scalar.text.hasPrefix("/"), HTTPText.isVisible(scalar.text), !scalar.text.contains("#") {
+                    return scalar.text
+                }
+                throw TextProblem(message: "\(scalar.text.quotedForMessage) is not a path")
+            },
+            write: { $0 })
+        return Section(
+            title: "`prequal`",
+            documentation: "With `balance: prequal`: how backends are asked for their load.",
+            prototype: PrequalSettings(path: ""),
+            fields: [
+                Field(
+                    "path", \.path, path, isRequired: true,
+                    "With `balance: prequal`: where a backend tells its load, as docs/prequal.md says."),
+                Field(
+                    "rate", \.probesPerSecond, .wholeNumber(probeRateRange),
+                    "With `balance: prequal`: probes a second at most; up to there, one for each request."),
+            ])
+    }
+
     /// Written only where it is true.
     static var backup: ValueType<Bool> {
         ValueType<Bool>.truth.map({ $0 }, back: { $0 ? true : nil })

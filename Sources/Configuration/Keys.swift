@@ -252,6 +252,7 @@ enum Keys {
                     "The servers: an address, or a section with the keys below."),
                 Field("hash", \.hash, hash, absent: "requests do not stick"),
                 Field("affinity", \.affinity, affinity, absent: "sessions do not come back"),
+                Field("prequal", \.prequal, prequal, absent: "required with `balance: prequal`"),
                 Field("keep_alive", \.keepAlive, keepAlive),
                 Field("health", \.health, health),
                 Field(

@@ -153,6 +153,8 @@ public struct Pool: Equatable, Sendable {
     public var hash: HashSettings?
     /// How sessions come back to the backend that they had; nil where they do not.
     public var affinity: AffinitySettings?
+    /// With `prequal`.
+    public var prequal: PrequalSettings?
     /// For requests of http listeners.
     public var keepAlive = KeepAliveSettings()
     public var health = HealthSettings()
@@ -177,6 +179,19 @@ public enum BalancePolicy: String, CaseIterable, Equatable, Sendable {
     case consistentHash = "consistent_hash"
     case peakEWMA = "peak_ewma"
     case adaptive
+    case prequal
+}
+
+/// How backends are asked for their load, with `prequal`.
+public struct PrequalSettings: Equatable, Sendable {
+    /// What is asked for, query included.
+    public var path: String
+    /// Probes of the pool at most.
+    public var probesPerSecond = 100
+
+    public init(path: String) {
+        self.path = path
+    }
 }
 
 /// By what sessions and requests stick to a backend, or requests to a part of a split.

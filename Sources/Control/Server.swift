@@ -27,6 +27,7 @@ public final class Server {
     private var listening: Listening
     private let shared: UnsafeMutablePointer<SharedState>
     private var threads: [WorkerThread] = []
+    private let probing: LoadProbing?
     private let reports: Int32
     private let signals: Int32
     private let health: HealthKeeping
@@ -64,10 +65,12 @@ public final class Server {
         var seed: UInt64 = 0
         _ = weir_random_bytes(&seed, 8)
         shared.initialize(to: SharedState(snapshot: snapshot, seed: seed))
+        probing = LoadProbing(configuration, snapshot, engine, events)
         health = try HealthKeeping(configuration, snapshot, engine, events)
         report(configuration, engine, sizing, configuredSessions: configuredSessions)
         do throws(Failure) {
             try startWorkers(configuration, snapshot, engine, sizing)
+            try probing?.start()
         } catch {
             listening.removeUnixSockets()
             throw error
@@ -86,6 +89,7 @@ public final class Server {
             if threads.allSatisfy({ $0.currentState == .ended }) || monotonicSeconds() >= leaveAt { break }
             waitForSomething()
         }
+        probing?.stop()
         summarise()
         listening.removeUnixSockets()
         return 0

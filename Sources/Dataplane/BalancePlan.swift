@@ -43,6 +43,7 @@ extension PolicyPlan {
             case .consistentHash: pool.hash?.algorithm == .ketama ? .ketama : .maglev
             case .peakEWMA: .peakEWMA
             case .adaptive: .adaptive
+            case .prequal: .prequal
             }
         self.init(
             policy,
@@ -126,6 +127,8 @@ extension Worker {
             record.endObject()
         }
         if pick.isBackup { record.flag("backup") }
+        if pick.isFallback { record.word("fallback", Policy.peakEWMA.name) }
+        if pick.isHot { record.flag("hot") }
         if pick.isPanic { record.flag("panic") }
         writeAffinity(&record, session)
         if policy.needsKey {

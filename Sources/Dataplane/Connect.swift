@@ -25,6 +25,7 @@ extension Worker {
         guard let index = policy.pointee.take(&session.pointee.sequence, choice) else {
             releasePoolPlace(session)
             if pool.pointee.candidates.fullCount > 0, wait(slot, session) { return }
+            endWait(slot, session)
             if session.pointee.connectFailure == .ok, pool.pointee.candidates.fullCount > 0 {
                 session.pointee.connectFailure = .backendsFull
             }

@@ -112,6 +112,7 @@ extension Worker {
         session.pointee.requests += 1
         session.pointee.attempts = 0
         session.pointee.waitedMicroseconds = 0
+        session.pointee.pendingSince = 0
         session.pointee.sequence = CandidateSequence()
         session.pointee.connectFailure = .ok
         session.pointee.connectStartedAt = 0

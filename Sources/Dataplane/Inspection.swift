@@ -27,6 +27,9 @@ package struct SessionView {
     /// Nanoseconds of the worker's clock.
     package let acceptedAt: UInt64
     package let connectStartedAt: UInt64
+    /// It waits for a place at a backend, since then.
+    package let isPending: Bool
+    package let pendingSince: UInt64
 }
 
 extension Worker {
@@ -44,7 +47,8 @@ extension Worker {
                     isStarved: session.toBackend.isStarved || session.toClient.isStarved,
                     clientDescriptor: session.clientDescriptor,
                     backendDescriptor: session.backendDescriptor, acceptedAt: session.acceptedAt,
-                    connectStartedAt: session.connectStartedAt))
+                    connectStartedAt: session.connectStartedAt, isPending: session.isPending,
+                    pendingSince: session.pendingSince))
         }
     }
 

@@ -224,6 +224,15 @@ extension Worker {
             if sessions[slot].pointee.waitsForSocket { waiting += 1 }
             if sessions[slot].pointee.isPending { pendingCount += 1 }
         }
+        for number in 0..<snapshot.poolCount where !pending.isEmpty(UInt16(number)) {
+            let pool = snapshot.pool(number)
+            let isPoolFull =
+                pool.pointee.load.pointee.active.load(ordering: .relaxed) >= pool.pointee.breaker.maxSessions
+            for index in 0..<pool.pointee.candidates.count where !isPoolFull && settings.isAlone {
+                expect(
+                    !pool.pointee.candidates.isUsable(index), "nobody waits for a place while there is one")
+            }
+        }
         expect(pendingCount == pending.count, "who waits for a place stands in a queue")
         expect(
             pendingCount == 0 || timers.isSet(pendingTimer), "somebody looks after those who wait for a place"

@@ -111,6 +111,9 @@ extension Worker {
     /// A place may also be given back by another worker, or a backend come back: waiting sessions look this often.
     private static var pendingLookNanoseconds: UInt64 { 10_000_000 }
 
+    /// Each look tries those again that refused: who was refused so often while the others were full waits no more.
+    private static var mostAttempts: UInt16 { 16 }
+
     // MARK: The pool's places
 
     /// Takes a place in the pool; false where it has no more.
@@ -147,7 +150,11 @@ extension Worker {
     mutating func wait(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) -> Bool {
         if session.pointee.isPending { return true }
         let pool = snapshot.pool(Int(session.pointee.pool))
-        guard pool.pointee.breaker.maxPending > 0, command == .run else { return false }
+        if session.pointee.pendingSince == 0 { session.pointee.pendingSince = now }
+        let deadline = session.pointee.pendingSince &+ pool.pointee.breaker.pendingTimeoutNanoseconds
+        guard pool.pointee.breaker.maxPending > 0, command == .run, now < deadline,
+            session.pointee.attempts < Self.mostAttempts
+        else { return false }
         let before = pool.pointee.load.pointee.pending.wrappingAdd(1, ordering: .relaxed).oldValue
         guard before < pool.pointee.breaker.maxPending else {
             pool.pointee.load.pointee.pending.wrappingSubtract(1, ordering: .relaxed)
@@ -155,9 +162,8 @@ extension Worker {
         }
         pending.append(slot, session.pointee.pool)
         session.pointee.isPending = true
-        session.pointee.pendingSince = now
         session.pointee.state = .connecting
-        timers.set(slot, deadline: now &+ pool.pointee.breaker.pendingTimeoutNanoseconds)
+        timers.set(slot, deadline: deadline)
         lookAtPendingSoon()
         counters.pointee.add(.pended)
         return true
@@ -167,9 +173,7 @@ extension Worker {
     mutating func endWait(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         guard session.pointee.isPending else { return }
         session.pointee.isPending = false
-        session.pointee.waitedMicroseconds = UInt32(
-            clamping: UInt64(session.pointee.waitedMicroseconds) + (now &- session.pointee.pendingSince)
-                / 1000)
+        session.pointee.waitedMicroseconds = UInt32(clamping: (now &- session.pointee.pendingSince) / 1000)
         pending.remove(slot, session.pointee.pool)
         snapshot.pool(Int(session.pointee.pool)).pointee.load.pointee.pending
             .wrappingSubtract(1, ordering: .relaxed)

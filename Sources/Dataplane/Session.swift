@@ -64,8 +64,9 @@ struct Session: BitwiseCopyable {
     var isPending = false
     /// It is among the active ones that its pool's `max_sessions` counts.
     var holdsPoolPlace = false
-    /// In the queue of the pool, waits that are over.
+    /// From the first wait for a place to the end of the last.
     var waitedMicroseconds: UInt32 = 0
+    /// The first wait, of the request in http mode; 0 for none.
     var pendingSince: UInt64 = 0
     var clientDescriptor: Int32
     /// -1 where there is none.

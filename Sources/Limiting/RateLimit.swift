@@ -37,7 +37,8 @@ public struct RateLimit: BitwiseCopyable, Sendable {
         period = nanoseconds
         self.burst = burst
         ticksPerGrant = 1 << shift
-        ticksPerNanosecond = nanoseconds.dividingFullWidth((grants << shift, 0)).quotient
+        // Rounded up, by less than a hundred-millionth: who waits as long as told gets what he waited for.
+        ticksPerNanosecond = nanoseconds.dividingFullWidth((grants << shift, 0)).quotient + 1
     }
 
     /// What a full bucket holds, in ticks.

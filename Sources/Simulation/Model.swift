@@ -90,6 +90,10 @@ extension World {
     }
 
     private func checkConnecting(_ view: SessionView) {
+        if view.isPending {
+            checkPending(view)
+            return
+        }
         let limit = plan.configuration.listeners[view.listener].timeouts.connectNanoseconds
         if kernel.now > view.connectStartedAt + limit + Self.patienceOfModel {
             fail("a connect outlives its timeout")

@@ -118,6 +118,10 @@ extension World {
         let listener = plan.configuration.listeners[Int(one.place)]
         switch reason {
         case .noBackend: return nil
+        case .pendingTimeout:
+            // Its pool is the one that it was to go to last.
+            let pool = plan.configuration.pools.first { $0.name == listener.pool }
+            return (pool?.breaker.maxPending ?? 0) == 0 ? "nobody waits for a place there" : nil
         case .clientLimit: return listener.limits.sessionsPerClient == nil ? "there is no limit" : nil
         case .denied, .rateLimited: return contradiction(toRefusing: client, reason)
         case .outOfDescriptors:

@@ -82,6 +82,8 @@ struct WorldPlan {
         // And so does this.
         var last = PlanSource(random: RandomSource(seed: name.seed ^ 0x11A1_7257))
         if last.oneIn(5) { drawLimits(&last) }
+        var pending = PlanSource(random: RandomSource(seed: name.seed ^ 0x9E4D_1A57))
+        if pending.oneIn(4) { drawPending(&pending) }
     }
 
     private mutating func drawPolicies(_ source: inout PlanSource) {
@@ -165,6 +167,7 @@ struct WorldPlan {
                 port += 1
             }
             var pool = Pool(name: "p\(number)", backends: backends, position: position)
+            pool.breaker.maxPending = 0
             pool.balance = source.oneIn(2) ? .roundRobin : .random
             configuration.pools.append(pool)
         }

@@ -28,6 +28,10 @@ enum Help {
           --threads N           (1)
           --json                print one JSON object
 
+        weir-bench limiter [options]                     measure the rate limiter by itself
+          --keys N, --busy N    keys that ask once (10000000); that ask for twice their rate (1000)
+          --table N             keys that the table has room for, as `keys` of rate_limit (65536)
+
         weir-bench choices [options]                     choices a second of each balancing policy, on one core
           --policy NAME         only this one; may be repeated
           --backends N          of the pool; may be repeated (3, 100, 1000 and 10000)

@@ -112,8 +112,9 @@ func main() -> Int32 {
         switch words.first {
         case "origin": return try origin(Array(words.dropFirst()))
         case "load": return try load(Array(words.dropFirst()))
+        case "limiter": return try limiter(Array(words.dropFirst()))
         case "choices": return try choices(Array(words.dropFirst()))
-        case nil: throw BenchError("origin, load or choices? See weir-bench --help.")
+        case nil: throw BenchError("origin, load, choices or limiter? See weir-bench --help.")
         case let word?: throw BenchError("there is no command `\(word)`; see weir-bench --help.")
         }
     } catch {

@@ -50,6 +50,9 @@ private func expectRoundTrip(_ configuration: Configuration) throws {
                   idle: 64
                   idle_timeout: 1m
                   max_requests: 0
+                breaker:
+                  max_pending: 1024
+                  pending_timeout: 1s
                 health:
                   passive:
                     consecutive_failures: 5

@@ -71,7 +71,7 @@ func wrongValueOfTheProcess(line: String, message: String, suggestion: String?) 
         ("deny: 10.0.0.1/8", "`10.0.0.1/8` has bits beyond its prefix", "10.0.0.0/8"),
         ("deny: [10.0.0.0/8, somewhere]", "`somewhere` is not a block of addresses", nil),
         (
-            "allow: [10.0.0.0/8, \"::1\"], deny: [10.0.0.1, 10.0.0.0/8]",
+            "allow: [10.0.0.0/8, \"::1\"]\n    deny: [10.0.0.1, 10.0.0.0/8]",
             "`10.0.0.0/8` is in `allow` and in `deny`", nil
         ),
         ("rate_limit: 5/s", "found `5/s`", nil),

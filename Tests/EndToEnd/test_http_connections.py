@@ -290,7 +290,8 @@ def test_no_connect_in_time(start_http, unanswering):
 
 
 def test_backends_that_are_full(start_http, backend):
-    weir = start_http({"address": text_of(backend.getsockname()), "max_sessions": 1})
+    pool = {"breaker": {"max_pending": 0}}
+    weir = start_http({"address": text_of(backend.getsockname()), "max_sessions": 1}, pool=pool)
     first, second = (Client(weir.connect()) for _ in range(2))
     server = held(weir, backend, first, request())
     assert second.get().status == 503

@@ -156,7 +156,8 @@ def test_a_full_backend_is_passed_over_and_all_full_is_said(start_weir, new_back
             "backends": [
                 {"name": f"b{index}", "address": text_of(backend.getsockname()), "max_sessions": 2}
                 for index, backend in enumerate(backends)
-            ]
+            ],
+            "breaker": {"max_pending": 0},
         })
     clients = [weir.connect() for _ in range(4)]
     pairs = [(backend, weir.keep(backend.accept()[0])) for backend in backends for _ in range(2)]
@@ -179,7 +180,8 @@ def test_a_backend_that_refuses_and_a_full_one_are_told_apart(start_weir, backen
             "backends": [
                 {"name": "full", "address": text_of(backend.getsockname()), "max_sessions": 1},
                 {"name": "down", "address": refusing()},
-            ]
+            ],
+            "breaker": {"max_pending": 0},
         })
     exchange(*weir.pair(backend))
     assert ending_of(weir.connect()) in ("fin", "reset")

@@ -72,7 +72,8 @@ extension WorldPlan {
     var mayLackBackends: Bool {
         let faulty = Fault.allCases.contains { $0.endsConnects && faults.odds[$0.rawValue] > 0 }
         let isLimited = configuration.pools.contains { pool in
-            pool.backends.contains { $0.weight == 0 || $0.maxSessions != nil }
+            pool.breaker.maxSessions != nil
+                || pool.backends.contains { $0.weight == 0 || $0.maxSessions != nil }
         }
         return faulty || isLimited || keepsHealth || faults.descriptorLimit < 4096 || slots < 1000
             || manners.contains { $0 != .accepts }
