@@ -12,6 +12,7 @@ package enum Mutant: String, CaseIterable, Sendable {
     case clientPlaceNotReleased, pipedBytesDroppedAtEnd, receivesInWrongOrder, cancelledReceiveNotResumed,
         spinsForRoom, oneBurstAtALimit, drainTurnsAway, newClientsFirst, missedCancelNotRepeated,
         idlePipesStay, pipesBeforeSockets, fullQueueForgotten, lastWordsDropped, resetOvertakes
+    case ejectedIsPicked, moreAreEjected, ejectionNeverEnds, clientsCountAsFaults
     case deniedIsServed, limitIgnored
     // Of http mode.
     case parkedWithBytes, parkedBeforeSent, postSentAgain, brokenEndLooksWhole, keptRequestLost,
@@ -19,6 +20,11 @@ package enum Mutant: String, CaseIterable, Sendable {
     case headDeadlineProlonged, responseHeadAwaitedForEver, droppedBodyIsRequest, lastByteLeftOut, loggedTwice
     case closedBehindAnswer, requestLostAtRetry, partSentAgain, headGetsBody, pipelinedStopAtHalfClose
     case stickyIgnored, clientNotRemembered, oldCookieKept
+    case retryKeepsBudget, budgetIgnored, triesUncounted, postTriedAgain, sameBackendTried,
+        sendingRequestReused,
+        triedAgainWhateverFailed, tryLeavesAnswer
+    // Of those who wait for a place.
+    case pendingNotWoken, poolPlaceKept, pendingOutOfOrder, pendingForEver
 
     #if MUTANTS
         /// The defect that is active in this process; set once, before any worker.

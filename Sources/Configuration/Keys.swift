@@ -255,7 +255,13 @@ enum Keys {
                     "The servers: an address, or a section with the keys below."),
                 Field("hash", \.hash, hash, absent: "requests do not stick"),
                 Field("affinity", \.affinity, affinity, absent: "sessions do not come back"),
+                Field("prequal", \.prequal, prequal, absent: "required with `balance: prequal`"),
                 Field("keep_alive", \.keepAlive, keepAlive),
+                Field("health", \.health, health),
+                Field(
+                    "slow_start", \.slowStartNanoseconds, slowStart,
+                    "Over this time a backend that recovers or joins gets its share, from a tenth to all of it."
+                ),
                 Field("breaker", \.breaker, breaker),
             ],
             judge: { node, pool, _, context in Validation.check(pool, node, &context) },

@@ -107,11 +107,26 @@ extension Server {
         let generation = Generation(configuration, after: generations.current, sockets: sockets, seed: seed) {
             $0.address.socketAddress ?? addresses[$0.address]!
         }
+        let isProbedAlike = generation.successions.enumerated().allSatisfy { $1.isSame && $1.before == $0 }
+        if probing != nil, !isProbedAlike { probing?.stop() }
         generations.replace(with: generation)
+        followBackends(generation, isProbedAlike)
         generation.publish(shared)
         threads.forEach { $0.wake() }
         // A successor may bind the paths from here on.
         reload.dropped.compactMap(\.unixPath).forEach { unlink($0) }
+    }
+
+    /// Whoever asks backends asks those of the new configuration.
+    private func followBackends(_ generation: Generation, _ isProbedAlike: Bool) {
+        do throws(Failure) {
+            try health.follow(generation)
+            if isProbedAlike, probing != nil { return }
+            probing = LoadProbing(generation, engine, events)
+            try probing?.start()
+        } catch {
+            events.write(.error, "checks_failed") { $0.text("cause", error.message) }
+        }
     }
 
     private func bind(_ configuration: Configuration) throws(Failure) -> Listening {

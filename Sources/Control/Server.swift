@@ -34,8 +34,11 @@ public final class Server {
     /// Says how the keys of rate limits are hashed: a secret.
     let seed: UInt64
     var threads: [WorkerThread] = []
+    var probing: LoadProbing?
+    let engine: Engine
     private let reports: Int32
     private let signals: Int32
+    let health: HealthKeeping
     private let startedAt = monotonicSeconds()
     private var memory: MemoryWatch?
     /// While draining: when sessions are cut, when progress is reported next, and when workers that still
@@ -76,9 +79,13 @@ public final class Server {
         shared = .allocate(capacity: 1)
         shared.initialize(to: SharedState(sessionLimit: configuration.limits.sessions))
         reload.watched = FileStamp(options.configurationName)
+        self.engine = engine
+        probing = LoadProbing(first, engine, events)
+        health = try HealthKeeping(first, engine, events)
         report(configuration, engine, sizing, configuredSessions: configuredSessions)
         do throws(Failure) {
             try startWorkers(configuration, engine, sizing)
+            try probing?.start()
         } catch {
             listening.removeUnixSockets()
             throw error
@@ -97,6 +104,7 @@ public final class Server {
             if threads.allSatisfy({ $0.currentState == .ended }) || monotonicSeconds() >= leaveAt { break }
             waitForSomething()
         }
+        probing?.stop()
         summarise()
         listening.removeUnixSockets()
         return 0
@@ -220,8 +228,9 @@ public final class Server {
             pollfd(fd: signals, events: Int16(POLLIN), revents: 0),
             pollfd(fd: reports, events: Int16(POLLIN), revents: 0),
         ]
-        // A worker that ends reports; that the last session ended is looked for.
+        // A worker that ends reports; that the last session ended, and what backends are due, is looked for.
         poll(&wanted, 2, timeUntilNextLook())
+        health.tick()
         lookAtMemory()
         var count: UInt64 = 0
         _ = read(reports, &count, 8)
@@ -235,7 +244,8 @@ public final class Server {
 
     /// In milliseconds; -1 for never.
     private func timeUntilNextLook() -> Int32 {
-        if shared.pointee.command != .run { return 200 }
+        if let reload = timeUntilReloadLook(), reload < HealthKeeping.tickMilliseconds { return reload }
+        if shared.pointee.command != .run || !health.isIdle { return HealthKeeping.tickMilliseconds }
         if let reload = timeUntilReloadLook() { return reload }
         return memory == nil ? -1 : Self.memoryLookMilliseconds
     }

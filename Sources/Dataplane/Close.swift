@@ -34,6 +34,7 @@ extension Worker {
         {
             reset(session.pointee.clientDescriptor)
         }
+        noteSilentSuccess(session, reason)
         session.pointee.state = .closing
         session.pointee.reason = reason
         timers.clear(slot)

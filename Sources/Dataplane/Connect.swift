@@ -4,6 +4,7 @@
 import Base
 import Balancing
 import Glibc
+import Health
 import Ring
 import Telemetry
 
@@ -201,6 +202,7 @@ extension Worker {
         counters.pointee.add(.connectFailures)
         session.pointee.connectFailure = Reason(connectErrno: code)
         observeFailure(session, since: session.pointee.connectStartedAt)
+        if let fault = Fault(ofConnect: session.pointee.connectFailure) { noteFault(session, fault) }
         leaveBackend(slot, session)
         // A cancel may still be on its way: the slot is not reused before it is back, and it names this
         // attempt's submission, which is gone.

@@ -5,6 +5,7 @@
 import Balancing
 import Base
 import Configuration
+import Health
 import Limiting
 import Routing
 import Synchronization
@@ -69,6 +70,8 @@ public final class Generation {
     public let number: Int
     public let configuration: Configuration
     public let snapshot: Snapshot
+    /// For each pool, what it was in the generation before.
+    public let successions: [Keeper.Succession]
     let pools: [PoolPart]
     private let identities: [ListenerName: ListenerIdentity]
     private let limits: [LimitName: RateTableMemory]
@@ -105,6 +108,7 @@ public final class Generation {
         identities = builder.identities
         limits = builder.limits
         nextListenerNumber = builder.nextNumber
+        successions = pools.map { Self.succession($0, before?.pools ?? []) }
         let heirs = Heirs(of: before, pools, configuration, memory)
         epochs = .allocate(capacity: workers)
         for (worker, sockets) in sockets.enumerated() {
@@ -126,6 +130,20 @@ public final class Generation {
             epochs[worker].deallocate()
         }
         epochs.deallocate()
+    }
+
+    private static func succession(_ pool: PoolPart, _ old: [PoolPart]) -> Keeper.Succession {
+        let before = old.firstIndex { $0.settings.name == pool.settings.name }
+        var places: [Int?] = Array(repeating: nil, count: pool.addresses.count)
+        if let before {
+            for (place, index) in pool.newIndex(from: old[before]).enumerated()
+            where index != WorkerPool.noBackend {
+                places[Int(index)] = place
+            }
+        }
+        return Keeper.Succession(
+            pool.plan.pointee.health, before: before, isSame: before.map { old[$0] === pool } ?? false,
+            backends: places)
     }
 
     public func epoch(ofWorker index: Int) -> UnsafeMutablePointer<Epoch> {

@@ -15,6 +15,8 @@ package struct SessionView {
 
     package let listener: Int
     package let pool: Int
+    /// Among the pool's candidates.
+    package let backend: Int
     package let state: State
     package let toBackend: Phase
     package let toClient: Phase
@@ -28,6 +30,8 @@ package struct SessionView {
     /// It waits for a place at a backend, since then.
     package let isPending: Bool
     package let pendingSince: UInt64
+    /// Its request counts in the retry budget of its pool.
+    package let isRetried: Bool
 }
 
 extension Worker {
@@ -39,13 +43,16 @@ extension Worker {
             let session = sessions[slot].pointee
             body(
                 SessionView(
-                    listener: Int(session.listener), pool: poolIndex(session.pool), state: view(session.state),
+                    listener: Int(session.listener), pool: poolIndex(session.pool), backend: Int(session.backend),
+                    state: view(session.state),
                     toBackend: view(session.toBackend.phase), toClient: view(session.toClient.phase),
                     isStarved: session.toBackend.isStarved || session.toClient.isStarved,
                     clientDescriptor: session.clientDescriptor,
                     backendDescriptor: session.backendDescriptor, acceptedAt: session.acceptedAt,
                     connectStartedAt: session.connectStartedAt, isPending: session.isPending,
-                    pendingSince: session.pendingSince))
+                    pendingSince: session.pendingSince,
+                    isRetried: session.exchange != Exchange.none
+                        && exchanges[session.exchange].pointee.holdsRetry))
         }
     }
 

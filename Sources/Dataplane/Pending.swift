@@ -60,7 +60,8 @@ struct PendingQueues: ~Copyable {
 
     /// Who has waited longest.
     func first(_ pool: UnsafeMutablePointer<WorkerPool>) -> UInt32? {
-        pool.pointee.firstPending == 0 ? nil : pool.pointee.firstPending - 1
+        let first = mutant(.pendingOutOfOrder) ? pool.pointee.lastPending : pool.pointee.firstPending
+        return first == 0 ? nil : first - 1
     }
 
     /// Who stands behind, in the same queue.
@@ -140,6 +141,7 @@ extension Worker {
     func releasePoolPlace(_ session: UnsafeMutablePointer<Session>) {
         guard session.pointee.holdsPoolPlace else { return }
         session.pointee.holdsPoolPlace = false
+        if mutant(.poolPlaceKept) { return }
         session.pointee.pool.pointee.plan.pointee.load.pointee.active
             .wrappingSubtract(1, ordering: .relaxed)
     }
@@ -169,7 +171,7 @@ extension Worker {
         pending.append(slot, session.pointee.pool)
         session.pointee.isPending = true
         session.pointee.state = .connecting
-        timers.set(slot, deadline: deadline)
+        timers.set(slot, deadline: mutant(.pendingForEver) ? .max : deadline)
         lookAtPendingSoon()
         counters.pointee.add(.pended)
         return true
@@ -185,13 +187,16 @@ extension Worker {
             .wrappingSubtract(1, ordering: .relaxed)
     }
 
-    /// Once a turn: whoever waits at the head of a queue tries again, and those behind while it works.
+    /// Once a turn: whoever waits at the head of a queue tries again, and those behind while it works. Each at most
+    /// once: who finds no socket for the one backend that has a place waits again, behind the others.
     mutating func servePending() {
-        guard pending.count > 0 else { return }
+        guard pending.count > 0, !mutant(.pendingNotWoken) else { return }
         var next = pending.firstPool
         while let pool = next {
             next = pool.pointee.nextWaiting
-            while let slot = pending.first(pool) {
+            var left = pending.count
+            while left > 0, let slot = pending.first(pool) {
+                left -= 1
                 sessions[slot].pointee.sequence = CandidateSequence()
                 connectNext(slot, sessions[slot])
                 if pending.first(pool) == slot { break }

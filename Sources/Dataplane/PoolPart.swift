@@ -6,6 +6,7 @@ import Balancing
 import Base
 import Configuration
 import Glibc
+import Health
 import Limiting
 import Routing
 
@@ -58,6 +59,7 @@ final class PoolPart {
         if let before, let newIndex {
             for (old, new) in newIndex.enumerated() where new != WorkerPool.noBackend {
                 made.candidates.inherit(Int(new), from: before.plan.pointee.candidates, old)
+                made.health.inherit(Int(new), from: before.plan.pointee.health, old)
             }
         }
         let plan = UnsafeMutablePointer<PoolPlan>.allocate(capacity: 1)
@@ -132,11 +134,16 @@ final class PoolPart {
                 name: memory.keep(backend.name), address: address, isTCP: address.family != AF_UNIX)
         }
         let balance = PolicyPlan(pool, backends)
-        memory.atEnd { balance.deallocate() }
+        let health = PoolHealth(HealthRules(pool), balance.candidates)
+        memory.atEnd {
+            health.deallocate()
+            balance.deallocate()
+        }
         let hash = pool.hash.map { HashKeyPlan($0) }
         memory.atEnd { hash?.deallocate() }
         return PoolPlan(
-            name: memory.keep(pool.name), balance: balance, backends: memory.keep(plans), hash: hash,
+            name: memory.keep(pool.name), balance: balance, health: health,
+            backends: memory.keep(plans), hash: hash,
             affinity: AffinityPlan(pool, backends, clients?.table, memory), keyNames: KeyNames(pool, memory),
             idleConnections: pool.keepAlive.idle,
             idleConnectionTimeoutNanoseconds: pool.keepAlive.idleTimeoutNanoseconds,

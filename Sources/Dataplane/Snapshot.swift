@@ -5,6 +5,7 @@ import Balancing
 import Base
 import Configuration
 import Glibc
+import Health
 import Limiting
 import Routing
 
@@ -43,6 +44,8 @@ public struct BackendPlan {
 public struct PoolPlan {
     public let name: UnsafeRawBufferPointer
     public let balance: PolicyPlan
+    /// Of the same candidates.
+    public let health: PoolHealth
     /// As in `balance.candidates`: backups after all others.
     public let backends: UnsafePointer<BackendPlan>
     /// What requests stick by; nil where they do not.
@@ -112,6 +115,9 @@ public struct Snapshot: @unchecked Sendable {
         precondition(index < poolCount)
         return pools[index]
     }
+
+    /// The health of each pool, in their order.
+    public var healthOfPools: [PoolHealth] { (0..<poolCount).map { pool($0).pointee.health } }
 
     func rateLimit(_ index: UInt32) -> UnsafePointer<RateLimitPlan> {
         precondition(index < rateLimitCount)

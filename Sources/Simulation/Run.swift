@@ -100,18 +100,23 @@ public enum Simulation {
                 counters: counters)
             world.begin(listeners: plan.configuration.listeners.count)
             worker.begin()
+            let health = plan.keepsHealth ? HealthWatch(plan, generation.snapshot, world) : nil
             var turns = 0
             while kernel.failure == nil, world.failure == nil {
+                health?.turnBegins()
                 let code = worker.turn()
                 if code != 0 { world.fail("a turn ends with errno \(code)") }
                 worker.checkInvariants()
                 world.checkAfterTurn(worker, coverage)
+                health?.turnEnds(worker, replays: counters.pointee[.requestsReplayed])
                 if worker.isDone { break }
                 if world.unfinishedClients == 0 { world.drain() }
                 turns += 1
                 if turns > turnLimit { world.fail("the world does not come to an end") }
             }
             if kernel.failure == nil, world.failure == nil { worker.end() }
+            health?.checkAtEnd()
+            if let health { health.count(coverage) }
             // What is left behind by a worker that is cut short is no failure of its own.
             if let failure = kernel.failure { world.fail(failure) }
         } catch {
@@ -137,7 +142,8 @@ public enum Simulation {
             (.refused, .refused), (.acceptPaused, .acceptPauses), (.buffersExhausted, .buffersExhausted),
             (.splicedUp, .spliceUpgrades), (.splicedDown, .spliceDowngrades),
             (.logRecordsDropped, .logDropped), (.staleCompletions, .staleCompletions),
-            (.bytesIn, .bytesIn), (.bytesOut, .bytesOut),
+            (.bytesIn, .bytesIn), (.bytesOut, .bytesOut), (.waits, .pended), (.retries, .retries),
+            (.retriesOverBudget, .retriesOverBudget),
         ] {
             coverage.add(happening, counters.pointee[counter])
         }

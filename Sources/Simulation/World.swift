@@ -30,6 +30,8 @@ final class World: PeerWorld {
     var records = RecordReader()
     /// For each client connection: what the model knows of its session.
     var facts: [SessionFacts] = []
+    var pools: [PoolFacts]
+    var pendingFacts = PendingFacts()
     /// When each listener had no room for sessions last.
     var fullAt = [UInt64](repeating: 0, count: 4)
     var recordedBytesIn: UInt64 = 0
@@ -41,6 +43,7 @@ final class World: PeerWorld {
     /// As the kernel counted them after the last turn.
     var socketsRefused: UInt64 = 0
     var failure: String?
+    private var begunAt: UInt64 = 0
 
     /// After this time the worker is drained whatever goes on, and somewhat later stopped.
     private static let giveUpNanoseconds: UInt64 = 200_000_000_000
@@ -48,6 +51,7 @@ final class World: PeerWorld {
     init(seed: UInt64, plan: WorldPlan, kernel: SimulatedKernel) {
         self.plan = plan
         self.kernel = kernel
+        pools = plan.configuration.pools.map { _ in PoolFacts() }
         ledger = plan.isHTTP ? HTTPLedger(seed: seed, plan: plan, kernel: kernel) : nil
         scripts = ScriptSource(
             random: RandomSource(seed: seed ^ 0x5EED_0F5C_21B7_0001), bulkBytes: plan.bulkBytes,
@@ -57,6 +61,7 @@ final class World: PeerWorld {
     /// Clients set out; commands are scheduled.
     func begin(listeners: Int) {
         let start = kernel.now
+        begunAt = start
         for _ in 0..<plan.clients {
             let listener = Int32(scripts.below(UInt64(listeners)))
             let time = start + scripts.below(plan.clientSpreadNanoseconds)
@@ -139,6 +144,9 @@ final class World: PeerWorld {
         guard plan.manners.indices.contains(backend) else {
             fail("a connect to port \(port), where nobody is")
             return .refuses
+        }
+        if let outage = plan.outages[backend], outage.holds(at: kernel.now - begunAt) {
+            return outage.isSilent ? .silent : .refuses
         }
         switch plan.manners[backend] {
         case .accepts: return .accepts
