@@ -39,7 +39,9 @@ extension ConfigurationChange: CustomStringConvertible {
 
 extension Configuration {
     /// Keys of the whole process that hold until it ends: memory is sized by them, or files are open.
-    private static let keptKeys = ["workers", "engine", "limits", "logs.access", "logs.events", "logs.format"]
+    private static let keptKeys = [
+        "workers", "engine", "limits", "logs.access", "logs.events", "logs.format",
+    ]
 
     /// What a running process may take of `next`: everything but what holds until it ends.
     public func reloading(_ next: Configuration) -> Configuration {
@@ -62,7 +64,9 @@ extension Configuration {
     private func settingChanges(to next: Configuration) -> [ConfigurationChange] {
         let (before, after) = (Keys.file.render(self), Keys.file.render(next))
         let lines = Self.lines(before, after, except: ["listeners", "pools"])
-        let kept = lines.filter { line in Self.keptKeys.contains { line.hasPrefix($0 + ":") || line.hasPrefix($0 + ".") } }
+        let kept = lines.filter { line in
+            Self.keptKeys.contains { line.hasPrefix($0 + ":") || line.hasPrefix($0 + ".") }
+        }
         let rest = lines.filter { !kept.contains($0) }
         return (rest.isEmpty ? [] : [ConfigurationChange(kind: .changed, subject: .process, details: rest)])
             + (kept.isEmpty
@@ -79,7 +83,8 @@ extension Configuration {
             next.pools.map { ($0.name, Keys.pool.render($0)) }, { .pool($0) }, place: nil,
             except: ["backends"])
         var changes: [ConfigurationChange] = []
-        let names = pools.map(\.name) + next.pools.map(\.name).filter { name in !pools.contains { $0.name == name } }
+        let names =
+            pools.map(\.name) + next.pools.map(\.name).filter { name in !pools.contains { $0.name == name } }
         for name in names {
             changes += own.filter { $0.subject == .pool(name) }
             guard let before = pools.first(where: { $0.name == name }),
@@ -87,7 +92,8 @@ extension Configuration {
             else { continue }
             changes += Self.compare(
                 before.backends.map { ($0.name, Keys.backendSection.render($0)) },
-                after.backends.map { ($0.name, Keys.backendSection.render($0)) }, { .backend($0, pool: name) },
+                after.backends.map { ($0.name, Keys.backendSection.render($0)) },
+                { .backend($0, pool: name) },
                 place: "address")
         }
         return changes
@@ -139,7 +145,8 @@ extension Configuration {
         }
     }
 
-    private static func different(_ before: RenderedValue, _ after: RenderedValue, _ path: String) -> [String] {
+    private static func different(_ before: RenderedValue, _ after: RenderedValue, _ path: String) -> [String]
+    {
         let (old, new) = (YAMLWriter.inline(before), YAMLWriter.inline(after))
         if old == new { return [] }
         guard case .list(let one) = before, case .list(let other) = after, one.count + other.count > 4 else {

@@ -232,6 +232,7 @@ struct Listening {
             case EMFILE, ENFILE: "no file descriptors left; raise LimitNOFILE"
             default: "the kernel refuses it"
             }
-        return Failure("listener \(listener): cannot bind \(address): \(errorText(code)): \(advice)", code: code)
+        return Failure(
+            "listener \(listener): cannot bind \(address): \(errorText(code)): \(advice)", code: code)
     }
 }

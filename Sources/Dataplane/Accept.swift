@@ -275,7 +275,8 @@ extension Worker {
     /// A pause is over, or a cancel was missed.
     mutating func acceptorTimerFired(_ index: Int) {
         let acceptor = acceptors[index]
-        guard acceptor.inKernel, !acceptor.isCancelling, acceptor.isPaused || command != .run || !acceptor.isOpen
+        guard acceptor.inKernel, !acceptor.isCancelling,
+            acceptor.isPaused || command != .run || !acceptor.isOpen
         else {
             armAccept(index)
             return
@@ -289,7 +290,8 @@ extension Worker {
         guard command == .run, !doSessionsWaitForSockets else { return }
         for index in 0..<acceptorCount
         where acceptors[index].isPaused && acceptors[index].isOpen
-            && roomForSessions(acceptors[index].socket.listener) > 0 {
+            && roomForSessions(acceptors[index].socket.listener) > 0
+        {
             if watermark(acceptors[index].socket.listener) != nil { continue }
             timers.clear(timer(ofAcceptor: index))
             armAccept(index)
@@ -358,7 +360,9 @@ extension Worker {
         let limit = plan.pointee.sessionsPerClient
         let isTCP = plan.pointee.http == nil
         let isGuarded = plan.pointee.access.isOn || plan.pointee.rateLimit != RateLimitPlans.none
-        if accessLog.isOn || limit > 0 || !isTCP || isGuarded || poolOfListener.pointee.plan.pointee.looksAtClients {
+        if accessLog.isOn || limit > 0 || !isTCP || isGuarded
+            || poolOfListener.pointee.plan.pointee.looksAtClients
+        {
             session.pointee.client = clientAddress(descriptor)
         }
         noteClientKey(session)

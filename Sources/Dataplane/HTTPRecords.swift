@@ -10,7 +10,8 @@ extension Worker {
         _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
     ) {
         guard accessLog.isOn else { return }
-        if exchange.pointee.reason == .ok, exchange.pointee.status < 500, epoch.pointee.snapshot.successSampleShare < 1,
+        if exchange.pointee.reason == .ok, exchange.pointee.status < 500,
+            epoch.pointee.snapshot.successSampleShare < 1,
             random.nextUnit() >= epoch.pointee.snapshot.successSampleShare
         {
             return

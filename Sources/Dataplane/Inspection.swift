@@ -43,7 +43,8 @@ extension Worker {
             let session = sessions[slot].pointee
             body(
                 SessionView(
-                    listener: Int(session.listener), pool: poolIndex(session.pool), backend: Int(session.backend),
+                    listener: Int(session.listener), pool: poolIndex(session.pool),
+                    backend: Int(session.backend),
                     state: view(session.state),
                     toBackend: view(session.toBackend.phase), toClient: view(session.toClient.phase),
                     isStarved: session.toBackend.isStarved || session.toClient.isStarved,

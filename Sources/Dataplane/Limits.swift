@@ -15,7 +15,8 @@ struct RateRefusal {
 
 extension Worker {
     /// Of a session of tcp mode: why it is turned away; nil where it may go on.
-    func refusal(_ session: UnsafeMutablePointer<Session>, _ listener: UnsafePointer<ListenerPlan>) -> Reason? {
+    func refusal(_ session: UnsafeMutablePointer<Session>, _ listener: UnsafePointer<ListenerPlan>) -> Reason?
+    {
         let client = session.pointee.client
         if !listener.pointee.access.allows(client), !mutant(.deniedIsServed) { return .denied }
         let index = listener.pointee.rateLimit

@@ -77,7 +77,8 @@ extension Worker {
         guard exchange.exchanged else { return }
         var record = eventRecord(
             memory, level: cause.isFailure ? "error" : "warning", event: "accept_paused")
-        record.text("listener", epoch.pointee.snapshot.listener(acceptors[acceptor].socket.listener).pointee.name)
+        record.text(
+            "listener", epoch.pointee.snapshot.listener(acceptors[acceptor].socket.listener).pointee.name)
         record.word("cause", cause.text)
         record.number("sessions", UInt64(max(shared.pointee.sessionCount, 0)))
         record.number("pauses", shared.pointee.unreportedPauses.exchange(0, ordering: .relaxed))

@@ -35,13 +35,8 @@ public enum Simulation {
         let world = World(seed: seed, plan: plan, kernel: kernel)
         kernel.world = world
         let listeners = listeners(plan, kernel)
-        let generation = Generation(plan.configuration, sockets: [listeners], seed: seed) { backend in
-            switch backend.address {
-            case .ipv4(let address, let port): return SocketAddress(ipv4: address, port: port)
-            case .unix(let path): return SocketAddress(unixPath: path)!
-            default: fatalError("a world has no such backends")
-            }
-        }
+        let generation = Generation(
+            plan.configuration, sockets: [listeners], seed: seed, resolve: address)
         let shared = UnsafeMutablePointer<SharedState>.allocate(capacity: 1)
         shared.initialize(to: SharedState(sessionLimit: plan.configuration.limits.sessions))
         let counters = UnsafeMutablePointer<CounterTable>.allocate(capacity: 1)
@@ -63,6 +58,14 @@ public enum Simulation {
         count(world, kernel, counters, coverage)
         withExtendedLifetime(world) {}
         return world.failure ?? kernel.failure
+    }
+
+    private static func address(_ backend: Backend) -> SocketAddress {
+        switch backend.address {
+        case .ipv4(let address, let port): return SocketAddress(ipv4: address, port: port)
+        case .unix(let path): return SocketAddress(unixPath: path)!
+        default: fatalError("a world has no such backends")
+        }
     }
 
     private static func listeners(_ plan: WorldPlan, _ kernel: SimulatedKernel) -> [ListeningSocket] {
@@ -101,9 +104,13 @@ public enum Simulation {
             world.begin(listeners: plan.configuration.listeners.count)
             worker.begin()
             let health = plan.keepsHealth ? HealthWatch(plan, generation.snapshot, world) : nil
+            let reloads =
+                plan.reloads
+                ? Reloads(generation, listeners, kernel, shared, seed: seed, resolve: address) : nil
             var turns = 0
             while kernel.failure == nil, world.failure == nil {
                 health?.turnBegins()
+                reloads?.turnBegins()
                 let code = worker.turn()
                 if code != 0 { world.fail("a turn ends with errno \(code)") }
                 worker.checkInvariants()
@@ -117,6 +124,8 @@ public enum Simulation {
             if kernel.failure == nil, world.failure == nil { worker.end() }
             health?.checkAtEnd()
             if let health { health.count(coverage) }
+            if let reloads, kernel.failure == nil, world.failure == nil { reloads.checkAtEnd(world) }
+            coverage.add(.reloads, reloads?.count ?? 0)
             // What is left behind by a worker that is cut short is no failure of its own.
             if let failure = kernel.failure { world.fail(failure) }
         } catch {

@@ -91,6 +91,7 @@ extension Configuration {
 let fullFile = """
     workers: 4
     engine: epoll
+    watch: true
     limits: { sessions: 1000, buffers: 64, buffer_size: 4096, memory: 512MiB }
     logs: { access: /var/log/weir.log, events: off, format: text, sample: 12.5% }
     listeners:

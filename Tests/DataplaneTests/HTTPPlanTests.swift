@@ -106,7 +106,8 @@ func trustedPeers(peer: ClientAddress, isTrusted: Bool) throws {
             backends: [{ name: spare, address: "10.0.0.1:80", backup: true }, { name: one, address: "10.0.0.2:80" }]
         """
     let configuration = try Configuration.read(Array(text.utf8), file: "test", environment: { _ in nil })
-    let generation = Generation(configuration, sockets: [], seed: 1) { _ in .init(ipv4: 0x0A00_0001, port: 80) }
+    let generation = Generation(configuration, sockets: [], seed: 1) { _ in .init(ipv4: 0x0A00_0001, port: 80)
+    }
     defer { withExtendedLifetime(generation) {} }
     let pool = generation.snapshot.pool(0)
     #expect(pool.pointee.balance.policy == .ketama)

@@ -303,6 +303,8 @@ def test_reloads_under_load_break_nothing_and_leave_nothing(
         ))
     assert reload(weir, first)["event"] == "reloaded"
     long_sessions = [weir.connect_to(tunnel) for _ in range(40)]
+    # Records of both modes: the books are not made for that.
+    weir.owns_access_log = False
     loads = [Load(weir, keeps) for keeps in (True, True, False)]
     for load in loads:
         load.start()
