@@ -78,7 +78,7 @@ let package = Package(
                 "Balancing", "Base", "CLinux", "Configuration", "Health", "HTTP1", "Routing", "Telemetry", "Dataplane",
                 "Probing", "Ring", "EmulatedKernel",
             ],
-            swiftSettings: common),
+            resources: [.embedInCode("Admin/dashboard.html")], swiftSettings: common),
         .target(
             name: "Simulation",
             dependencies: [

@@ -96,6 +96,8 @@ extension Worker {
 
     /// The session's backend took so long to answer.
     func observeLatency(_ session: UnsafeMutablePointer<Session>, since start: UInt64) {
+        tally(.answers, session)
+        tally(.answerMicroseconds, session, (now &- start) / 1000)
         let pool = snapshot.pool(Int(session.pointee.pool))
         pool.pointee.balance.observe(Int(session.pointee.backend), nanoseconds: now &- start, now: now)
     }
