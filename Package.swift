@@ -52,6 +52,7 @@ let package = Package(
 
         .target(name: "Base", swiftSettings: common),
         .target(name: "Balancing", dependencies: ["Base"], swiftSettings: pure),
+        .target(name: "Health", dependencies: ["Balancing", "Base"], swiftSettings: pure),
         .target(name: "HTTP1", swiftSettings: pure),
         .target(name: "Limiting", dependencies: ["Base"], swiftSettings: pure),
         .target(name: "Configuration", dependencies: ["Base", "CLibyaml"], swiftSettings: common),
@@ -67,19 +68,24 @@ let package = Package(
         .target(
             name: "Dataplane",
             dependencies: [
-                "Base", "Balancing", "Configuration", "HTTP1", "Limiting", "Ring", "Routing", "Telemetry",
+                "Base", "Balancing", "Configuration", "Health", "HTTP1", "Limiting", "Ring", "Routing",
+                "Telemetry",
             ],
             swiftSettings: common),
         .target(
             name: "Control",
             dependencies: [
-                "Base", "CLinux", "Configuration", "HTTP1", "Routing", "Telemetry", "Dataplane", "Ring",
-                "EmulatedKernel",
+                "Balancing", "Base", "CLinux", "Configuration", "Health", "HTTP1", "Routing", "Telemetry",
+                "Dataplane",
+                "Probing", "Ring", "EmulatedKernel",
             ],
-            swiftSettings: common),
+            resources: [.embedInCode("Admin/dashboard.html")], swiftSettings: common),
         .target(
             name: "Simulation",
-            dependencies: ["Base", "Configuration", "Ring", "Telemetry", "Dataplane", "SimulatedKernel"],
+            dependencies: [
+                "Base", "Balancing", "Configuration", "Health", "Ring", "Telemetry", "Dataplane",
+                "SimulatedKernel",
+            ],
             swiftSettings: common),
         .executableTarget(
             name: "simulate", dependencies: ["Base", "Simulation", "SimulatedKernel", "CLinux"],
@@ -99,6 +105,8 @@ let package = Package(
         .testTarget(name: "BaseTests", dependencies: ["Base"], swiftSettings: common),
         .testTarget(
             name: "BalancingTests", dependencies: ["Balancing", "Base"], swiftSettings: common),
+        .testTarget(
+            name: "HealthTests", dependencies: ["Health", "Balancing", "Base"], swiftSettings: common),
         .testTarget(name: "LimitingTests", dependencies: ["Limiting", "Base"], swiftSettings: common),
         // A second, slow reading of HTTP/1.1 that the fast one is compared with, by tests and fuzzer.
         .target(

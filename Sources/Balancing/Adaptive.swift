@@ -18,6 +18,7 @@ enum Adaptive {
         for attempt in 1...draws {
             let index = tier.draw.draw(&random)
             let factor = factor(of: index, tier.candidates)
+            guard tier.candidates.admits(index, &random) || attempt == draws else { continue }
             // Drawn by its weight and kept by its factor, a candidate comes in proportion to both.
             guard random.nextUnit() * greatestFactor < factor || attempt == draws else { continue }
             guard tier.candidates.take(index) else { continue }

@@ -1,5 +1,5 @@
 // What policies choose among: one candidate for each backend of a pool. The facts that change (how many
-// sessions it has) are shared by all workers, each candidate on a cache line of its own; the rest is
+// sessions it has, how well it is) are shared by all workers, each candidate on a cache line of its own; the rest is
 // fixed when the snapshot is built.
 
 import Synchronization
@@ -34,16 +34,22 @@ public struct Candidate: ~Copyable {
     public let active = Atomic<Int>(0)
     /// On the same line: who observes it is about to give its place back.
     let latency = Latency()
-    private let padding: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+    let identity: UInt64
+    /// What health makes of it; changed by `Candidates.change` only.
+    let standing = Atomic<Standing>(.healthy)
+    let isBackup: Bool
+    private let padding: (UInt64, UInt64) = (0, 0)
 
-    init(weight: UInt32, maxSessions: UInt32) {
-        self.weight = weight
-        self.maxSessions = maxSessions
+    init(_ backend: BackendShare) {
+        weight = backend.weight
+        maxSessions = backend.maxSessions
+        identity = backend.identity
+        isBackup = backend.isBackup
     }
 
-    /// True where a new session may go to it.
+    /// It has a weight, and fewer sessions than it may.
     @inline(__always)
-    public var isUsable: Bool {
+    var hasRoom: Bool {
         weight > 0 && active.load(ordering: .relaxed) < Int(maxSessions)
     }
 
@@ -69,22 +75,30 @@ struct PoolCounts: ~Copyable {
 public struct Candidates: BitwiseCopyable, @unchecked Sendable {
     private let first: UnsafeMutablePointer<Candidate>
     private let counts: UnsafeMutablePointer<PoolCounts>
+    private let standings: UnsafeMutablePointer<StandingTally>
     private let countsSessions: Bool
+    /// Of those of a tier.
+    let areBackups: Bool
     public let count: Int
     /// The sum of the weights.
     public let totalWeight: UInt64
 
     /// Memory for one candidate for each backend; at most 65,535. Lives as long as the process.
-    init(_ backends: [BackendShare], countsSessions: Bool) {
+    init(_ backends: [BackendShare], countsSessions: Bool, panicPercent: Int) {
         precondition(backends.count <= Int(UInt16.max))
         unsafe first = cacheLines(for: Candidate.self, count: backends.count)
         unsafe counts = cacheLines(for: PoolCounts.self, count: 1)
         unsafe counts.initialize(to: PoolCounts())
+        unsafe standings = cacheLines(for: StandingTally.self, count: 1)
+        let backups = backends.filter { $0.isBackup && $0.weight > 0 }.count
+        let primaries = backends.filter { !$0.isBackup && $0.weight > 0 }.count
+        let tally = StandingTally(primaries: primaries, backups: backups, panicPercent: panicPercent)
+        unsafe standings.initialize(to: tally)
         for (index, backend) in backends.enumerated() {
-            let candidate = Candidate(weight: backend.weight, maxSessions: backend.maxSessions)
-            unsafe (first + index).initialize(to: candidate)
+            unsafe (first + index).initialize(to: Candidate(backend))
         }
         self.countsSessions = countsSessions
+        areBackups = false
         count = backends.count
         totalWeight = Self.sum(backends[...])
     }
@@ -94,7 +108,9 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
         precondition(places.lowerBound >= 0 && places.upperBound <= whole.count)
         unsafe first = whole.first + places.lowerBound
         unsafe counts = whole.counts
+        unsafe standings = whole.standings
         countsSessions = whole.countsSessions
+        areBackups = backends[places].first?.isBackup ?? false
         count = places.count
         totalWeight = Self.sum(backends[places])
     }
@@ -131,19 +147,24 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
         unsafeAddress { unsafe UnsafePointer(counts) }
     }
 
+    /// What health makes of the whole pool.
+    var tally: StandingTally {
+        @inline(__always)
+        unsafeAddress { unsafe UnsafePointer(standings) }
+    }
+
     // MARK: - Places
 
     /// Takes a place for one session; false where there is none.
     @inline(__always)
     func take(_ index: Int) -> Bool {
-        self[index].isUsable && takePlace(index)
+        isUsable(index) && takePlace(index)
     }
 
-    /// The same for a session that comes back to whom it had before.
+    /// The same for a session that comes back to whom it had before. Neither a weight of 0 nor draining turns it
+    /// away.
     @inline(__always)
-    func takeSticky(_ index: Int) -> Bool {
-        self[index].takesSticky && takePlace(index)
-    }
+    func takeSticky(_ index: Int) -> Bool { self[index].takesSticky && takePlace(index) }
 
     @inline(__always)
     private func takePlace(_ index: Int) -> Bool {

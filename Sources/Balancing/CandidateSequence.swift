@@ -28,6 +28,8 @@ public enum StickyOutcome: UInt8, BitwiseCopyable, Sendable {
     case taken
     /// It had as many sessions as it may.
     case full
+    /// Health, or an operator, keeps it out.
+    case unwell
     /// It was taken, and then failed.
     case failed
 }
@@ -41,7 +43,28 @@ public struct Pick: BitwiseCopyable, Sendable {
     /// Backends that the key would have gone to and that had more than their share of sessions.
     public internal(set) var overBound: UInt8 = 0
     /// A backup was taken: nobody else was usable.
-    public internal(set) var isBackup = false
+    public internal(set) var isBackup: Bool {
+        get { flags & 1 != 0 }
+        set { flags = flags & ~1 | (newValue ? 1 : 0) }
+    }
+    /// Health was ignored: too few backends were well.
+    public internal(set) var isPanic: Bool {
+        get { flags & 2 != 0 }
+        set { flags = flags & ~2 | (newValue ? 2 : 0) }
+    }
+    /// With `prequal`: backends did not tell enough, and `peak_ewma` chose.
+    public internal(set) var isFallback: Bool {
+        get { flags & 4 != 0 }
+        set { flags = flags & ~4 | (newValue ? 4 : 0) }
+    }
+    /// With `prequal`: every backend that is known had many requests in flight, this one the fewest.
+    public internal(set) var isHot: Bool {
+        get { flags & 8 != 0 }
+        set { flags = flags & ~8 | (newValue ? 8 : 0) }
+    }
+    private var flags: UInt8 = 0
+    /// Backends that took nothing, and why.
+    public internal(set) var excluded = Exclusions()
     public internal(set) var sticky = StickyOutcome.none
 
     public init() {}
@@ -83,8 +106,8 @@ public struct CandidateSequence: BitwiseCopyable, Sendable {
             if pick.sticky == .taken { pick.sticky = .failed }
             return false
         }
-        guard index < candidates.count, candidates.takeSticky(index) else {
-            pick.sticky = .full
+        guard index < candidates.count, candidates.keepsSticky(index), candidates.takeSticky(index) else {
+            pick.sticky = index < candidates.count && !candidates.keepsSticky(index) ? .unwell : .full
             return false
         }
         pick.sticky = .taken

@@ -64,6 +64,7 @@ enum ConsistentHash {
             let index = tier.places.owner(place)
             place = tier.places.place(after: place)
             if sequence.wasChosen(index) || overBound.contains(index) { continue }
+            if !tier.candidates.admits(index, key: key) { continue }
             switch take(index, of: tier) {
             case .taken:
                 sequence.pick.overBound = UInt8(overBound.count)
@@ -97,11 +98,11 @@ enum ConsistentHash {
         guard tier.boundPercent > 0 else { return candidates.take(index) ? .taken : .unusable }
         // Another worker may change the count in between.
         for _ in 0..<4 {
-            guard candidates[index].isUsable else { return .unusable }
+            guard candidates.isUsable(index) else { return .unusable }
             let seen = candidates[index].active.load(ordering: .relaxed)
             let shares =
-                tier.boundPercent * UInt64(candidates.activeCount + 1) * UInt64(candidates[index].weight)
-            let whole = 100 * candidates.totalWeight
+                tier.boundPercent * UInt64(candidates.activeCount + 1) * candidates.weight(index)
+            let whole = 100 * candidates.weightNow
             if UInt64(seen + 1) > (shares + whole - 1) / whole { return .overBound }
             if candidates.take(index, ifActiveIs: seen) { return .taken }
         }

@@ -31,7 +31,7 @@ struct LeastConnections {
         var bestWeight: UInt64 = 0
         var index = position
         for _ in 0..<candidates.count {
-            let weight = UInt64(candidates[index].weight)
+            let weight = candidates.weight(index)
             let active = candidates[index].active.load(ordering: .relaxed)
             if weight > 0, active < Int(candidates[index].maxSessions) {
                 // (active + 1) / weight, compared without dividing.

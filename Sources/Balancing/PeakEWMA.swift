@@ -22,8 +22,8 @@ enum PeakEWMA {
         guard let (first, second) = PowerOfTwo.drawTwo(from: tier, &random) else {
             return WeightedRandom.takeAmongUsable(of: candidates, &random)
         }
-        let firstCost = cost(of: candidates[first], now)
-        let secondCost = cost(of: candidates[second], now)
+        let firstCost = cost(of: candidates[first], share: candidates.share(first), now)
+        let secondCost = cost(of: candidates[second], share: candidates.share(second), now)
         // Cost by weight, compared without dividing.
         let isSecondBetter =
             secondCost * Double(candidates[first].weight) < firstCost * Double(candidates[second].weight)
@@ -34,10 +34,10 @@ enum PeakEWMA {
         return candidates.take(worse) ? worse : WeightedRandom.takeAmongUsable(of: candidates, &random)
     }
 
-    /// Of a session more, in nanoseconds.
+    /// Of a session more, in nanoseconds. With half a share its sessions count twice.
     @inline(__always)
-    private static func cost(of candidate: borrowing Candidate, _ now: UInt64) -> Double {
-        let active = Double(candidate.active.load(ordering: .relaxed))
+    private static func cost(of candidate: borrowing Candidate, share: Int, _ now: UInt64) -> Double {
+        let active = Double(candidate.active.load(ordering: .relaxed)) * 256 / Double(max(share, 1))
         let observed = candidate.latency.nanoseconds.load(ordering: .relaxed)
         if observed == 0 { return active == 0 ? 0 : penalty + active }
         let since = candidate.latency.changedAt.load(ordering: .relaxed)

@@ -17,6 +17,16 @@ public enum Policy: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     case maglev
     case peakEWMA
     case adaptive
+    case prequal
+
+    /// True where `PolicyPlan.observe` has an effect.
+    @inlinable
+    public var followsLatency: Bool {
+        switch self {
+        case .peakEWMA, .prequal, .adaptive: true
+        case .roundRobin, .leastConnections, .random, .powerOfTwo, .ipHash, .ketama, .maglev: false
+        }
+    }
 
     /// As the configuration and the log name it.
     public var name: StaticString {
@@ -29,6 +39,7 @@ public enum Policy: UInt8, CaseIterable, BitwiseCopyable, Sendable {
         case .ketama, .maglev: "consistent_hash"
         case .peakEWMA: "peak_ewma"
         case .adaptive: "adaptive"
+        case .prequal: "prequal"
         }
     }
 
@@ -36,15 +47,16 @@ public enum Policy: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     public var needsKey: Bool {
         switch self {
         case .ipHash, .ketama, .maglev: true
-        case .roundRobin, .leastConnections, .random, .powerOfTwo, .peakEWMA, .adaptive: false
+        case .roundRobin, .leastConnections, .random, .powerOfTwo, .peakEWMA, .adaptive, .prequal: false
         }
     }
 
     /// True where `Pick.score` says something: the sessions that the backend had (`least_connections`,
-    /// `power_of_two`), the cost in microseconds (`peak_ewma`), the percentage of its weight (`adaptive`).
+    /// `power_of_two`), the cost in microseconds (`peak_ewma`), the percentage of its weight (`adaptive`), the
+    /// latency in microseconds that the backend told (`prequal`; where `Pick.isFallback`, as `peak_ewma`).
     public var hasScore: Bool {
         switch self {
-        case .leastConnections, .powerOfTwo, .peakEWMA, .adaptive: true
+        case .leastConnections, .powerOfTwo, .peakEWMA, .adaptive, .prequal: true
         case .roundRobin, .random, .ipHash, .ketama, .maglev: false
         }
     }
@@ -59,6 +71,8 @@ struct Tier: BitwiseCopyable, @unchecked Sendable {
     let places: KeyPlaces
     /// Of a backend's share of the sessions; 0 is no bound.
     let boundPercent: UInt64
+    /// What its backends said of their load; nil where nobody asks them.
+    let probes: ProbePool?
 }
 
 /// What a pool's policy needs that does not change, and the counts that all workers share. Lives as long as
@@ -71,29 +85,34 @@ public struct PolicyPlan: BitwiseCopyable, @unchecked Sendable {
     let backups: Tier
 
     /// Backups come after all others. `boundPercent` is for the policies with a key: no backend gets more than
-    /// so much of its share of the sessions; 0 is no bound. `maglevTableSize` is a prime; with a hundred entries
+    /// so much of its share of the sessions; 0 is no bound. Where fewer than `panicPercent` of the backends are
+    /// well, health is ignored; 0 for never. `maglevTableSize` is a prime; with a hundred entries
     /// for each backend shares differ by about 1 %.
     public init(
-        _ policy: Policy, _ backends: [BackendShare], boundPercent: Int = 0,
+        _ policy: Policy, _ backends: [BackendShare], boundPercent: Int = 0, panicPercent: Int = 0,
         maglevTableSize: Int = 65_537
     ) {
         let primaryCount = backends.prefix { !$0.isBackup }.count
         precondition(backends[primaryCount...].allSatisfy(\.isBackup), "backups come last")
-        let candidates = Candidates(backends, countsSessions: boundPercent > 0)
+        let candidates = Candidates(
+            backends, countsSessions: boundPercent > 0, panicPercent: panicPercent)
         let tier = { (places: Range<Int>) in
             let part = Array(backends[places])
             let keyPlaces: KeyPlaces =
                 switch policy {
                 case .ipHash, .maglev: Maglev.places(of: part, tableSize: maglevTableSize)
                 case .ketama: Ketama.places(of: part)
-                case .roundRobin, .leastConnections, .random, .powerOfTwo, .peakEWMA, .adaptive: .none
+                case .roundRobin, .leastConnections, .random, .powerOfTwo, .peakEWMA, .adaptive, .prequal:
+                    .none
                 }
             let weights = part.map(\.weight)
             return Tier(
                 candidates: Candidates(candidates, places, of: backends),
                 draw: WeightedDraw(weights: weights),
                 cycle: policy == .roundRobin ? SmoothCycle(weights: weights) : .none, places: keyPlaces,
-                boundPercent: UInt64(boundPercent))
+                boundPercent: UInt64(boundPercent),
+                // Backups are not asked: they have nothing to do.
+                probes: policy == .prequal && places.lowerBound == 0 ? ProbePool() : nil)
         }
         self.policy = policy
         self.candidates = candidates
@@ -104,7 +123,7 @@ public struct PolicyPlan: BitwiseCopyable, @unchecked Sendable {
     /// A backend took so long to answer. For the policies that follow it.
     public func observe(_ index: Int, nanoseconds: UInt64, now: UInt64) {
         switch policy {
-        case .peakEWMA: PeakEWMA.observe(candidates[index].latency, Double(nanoseconds), now: now)
+        case .peakEWMA, .prequal: PeakEWMA.observe(candidates[index].latency, Double(nanoseconds), now: now)
         case .adaptive: Adaptive.observe(index, of: candidates, Double(nanoseconds), now: now)
         case .roundRobin, .leastConnections, .random, .powerOfTwo, .ipHash, .ketama, .maglev: break
         }
@@ -135,6 +154,8 @@ public struct PolicyState: ~Copyable {
     /// none is usable. `Candidates.release` gives the place back.
     public mutating func take(_ sequence: inout CandidateSequence, _ choice: Choice) -> Int? {
         sequence.pick.full = UInt16(clamping: plan.candidates.fullCount)
+        sequence.pick.excluded = plan.candidates.excluded
+        sequence.pick.isPanic = sequence.pick.excluded.word != 0 && plan.candidates.isPanicking
         if let sticky = choice.sticky, sequence.takeSticky(sticky, of: plan.candidates) {
             sequence.pick.isBackup = sticky >= plan.primaries.candidates.count
             return sticky
@@ -190,6 +211,7 @@ private struct TierState: ~Copyable {
         case .ipHash, .ketama, .maglev: ConsistentHash.take(from: tier, &sequence, key: choice.key)
         case .peakEWMA: PeakEWMA.take(from: tier, &random, now: choice.now, &sequence.pick)
         case .adaptive: Adaptive.take(from: tier, &random, &sequence.pick)
+        case .prequal: Prequal.take(from: tier, &random, now: choice.now, &sequence.pick)
         }
     }
 }

@@ -17,8 +17,11 @@ enum PowerOfTwo {
             candidates[first].active.load(ordering: .relaxed),
             candidates[second].active.load(ordering: .relaxed)
         )
-        let firstLoad = UInt64(active.0 + 1) * UInt64(candidates[second].weight)
-        let secondLoad = UInt64(active.1 + 1) * UInt64(candidates[first].weight)
+        // (active / share + 1) / weight, compared without dividing: who has a share only is drawn so much less
+        // often, and owes that to the others, but does not lose while nobody has a session.
+        let shares = (candidates.share(first), candidates.share(second))
+        let firstLoad = UInt64(active.0 * 256 + shares.0) * candidates.weight(second)
+        let secondLoad = UInt64(active.1 * 256 + shares.1) * candidates.weight(first)
         let (better, worse) = secondLoad < firstLoad ? (second, first) : (first, second)
         pick.score = UInt32(clamping: secondLoad < firstLoad ? active.1 : active.0)
         if candidates.take(better) { return better }
@@ -32,7 +35,8 @@ enum PowerOfTwo {
         var first: Int?
         for _ in 0..<draws {
             let index = tier.draw.draw(&random)
-            guard index != first, tier.candidates[index].isUsable else { continue }
+            guard index != first, tier.candidates.isUsable(index), tier.candidates.admits(index, &random)
+            else { continue }
             guard let first else {
                 first = index
                 continue

@@ -43,7 +43,7 @@ struct RoundRobin: ~Copyable {
         guard tier.candidates.totalWeight > 0 else { return nil }
         for _ in 0..<tier.candidates.count + Self.longestWalk {
             let index = next(of: tier.cycle)
-            if tier.candidates.take(index) { return index }
+            if tier.candidates.admits(index, &random), tier.candidates.take(index) { return index }
         }
         return WeightedRandom.takeAmongUsable(of: tier.candidates, &random)
     }

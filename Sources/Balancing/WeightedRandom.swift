@@ -6,10 +6,10 @@ import Base
 enum WeightedRandom {
     static func take(from tier: Tier, _ random: inout RandomSource) -> Int? {
         guard tier.candidates.totalWeight > 0 else { return nil }
-        // Almost always the first draw is usable; when several are not, look at all of them.
-        for _ in 0..<4 {
+        // Almost always the first draw is usable; when most are not, look at all of them.
+        for _ in 0..<16 {
             let index = tier.draw.draw(&random)
-            if tier.candidates.take(index) { return index }
+            if tier.candidates.admits(index, &random), tier.candidates.take(index) { return index }
         }
         return takeAmongUsable(of: tier.candidates, &random)
     }
@@ -28,10 +28,11 @@ enum WeightedRandom {
     private static func drawAmongUsable(of candidates: Candidates, _ random: inout RandomSource) -> Int? {
         var chosen: Int?
         var total: UInt64 = 0
-        for index in 0..<candidates.count where candidates[index].isUsable {
-            let weight = UInt64(candidates[index].weight)
+        for index in 0..<candidates.count where candidates.isUsable(index) {
+            let weight = candidates.weight(index)
             total += weight
-            if UInt64(random.next(below: UInt32(total))) < weight { chosen = index }
+            // Uniform below the total: the high half of a product (Lemire).
+            if random.next().multipliedFullWidth(by: total).high < weight { chosen = index }
         }
         return chosen
     }

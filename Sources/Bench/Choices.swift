@@ -82,16 +82,20 @@ public enum Choices {
         for index in 0..<plan.candidates.count {
             plan.observe(index, nanoseconds: 1_000_000 + UInt64(index), now: now)
         }
+        var told = ToldLoads(plan)
         let found = (0..<measurements).map { _ in
             var choices = 0
             var batch = 1
-            let start = cpuNanoseconds()
-            while cpuNanoseconds() - start < nanoseconds {
+            var spent: UInt64 = 0
+            while spent < nanoseconds {
+                batch = told?.tellAll(now: now) ?? batch
+                let start = cpuNanoseconds()
                 choose(batch, &state, &keys, now)
+                spent += cpuNanoseconds() - start
                 choices += batch
                 batch = min(batch * 2, 10_000)
             }
-            return Double(cpuNanoseconds() - start) / Double(choices)
+            return Double(spent) / Double(choices)
         }
         return found.sorted()[measurements / 2]
     }

@@ -72,6 +72,10 @@ extension OriginWorker {
             case .complete:
                 counts.requests += 1
                 let reader = connection.pointee.reader
+                if reader.asksForLoad {
+                    owe(slot, OriginResponses.load)
+                    continue
+                }
                 let kind = responses.kind(
                     bodyBytes: reader.wantedBytes ?? bodyBytes, closes: !reader.isPersistent, isHTTP: true)
                 if kind == OriginResponses.refusal { counts.refused += 1 }
@@ -95,9 +99,11 @@ extension OriginWorker {
         }
         // Nothing is read behind the last answer.
         if responses[kind].closes { connection.pointee.hasEnded = true }
-        let due = kind == OriginResponses.interim ? now : due()
+        let isRequest = kind != OriginResponses.interim && kind != OriginResponses.load
+        if isRequest { load.begin() }
+        let due = isRequest ? due() : now
         answer(slot, connection.pointee.owedCount).pointee = OwedAnswer(
-            due: due, kind: kind, isHeadOnly: isHeadOnly)
+            due: due, startedAt: now, kind: kind, isHeadOnly: isHeadOnly)
         connection.pointee.owedCount += 1
         waitUntilDue(slot, due)
     }
@@ -115,7 +121,7 @@ extension OriginWorker {
     }
 
     /// The answer that is owed as number `index` from the next one on.
-    private func answer(_ slot: UInt32, _ index: Int) -> UnsafeMutablePointer<OwedAnswer> {
+    func answer(_ slot: UInt32, _ index: Int) -> UnsafeMutablePointer<OwedAnswer> {
         let position = (connections[slot].pointee.owedFirst + index) % OriginConnection.owedLimit
         return owed + Int(slot) * OriginConnection.owedLimit + position
     }
@@ -152,6 +158,7 @@ extension OriginWorker {
         let connection = connections[slot]
         let first = answer(slot, 0).pointee
         if first.due > now { return }
+        if first.kind == OriginResponses.load { return sendLoad(slot) }
         let response = responses[first.kind]
         var count = 1
         while !first.isHeadOnly, count < min(response.copies, connection.pointee.owedCount) {
@@ -181,6 +188,9 @@ extension OriginWorker {
             counts.responses += 1
             receive(slot)
             return
+        }
+        for index in 0..<connection.pointee.sendingCount {
+            settle(answer(slot, index).pointee, isSent: true)
         }
         let kind = answer(slot, 0).pointee.kind
         if kind != OriginResponses.interim { counts.responses += UInt64(connection.pointee.sendingCount) }

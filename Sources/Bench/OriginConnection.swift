@@ -6,6 +6,8 @@ import Ring
 struct OwedAnswer: BitwiseCopyable {
     /// Not to be sent before.
     var due: UInt64
+    /// When the request was whole.
+    var startedAt: UInt64
     var kind: UInt16
     /// The request was HEAD: no body.
     var isHeadOnly: Bool

@@ -30,6 +30,9 @@ struct OriginResponses: ~Copyable {
     static var interim: UInt16 { 0 }
     /// For a request that was not understood.
     static var refusal: UInt16 { 1 }
+    /// What is said of the load; only `closes` of it counts here, `OriginLoad` lays it out.
+    static var load: UInt16 { 2 }
+    private static var firstSized: Int { 3 }
 
     private let kinds: UnsafeMutablePointer<OriginResponse>
     private var count = 0
@@ -44,6 +47,7 @@ struct OriginResponses: ~Copyable {
         add(head: "HTTP/1.1 100 Continue\r\n\r\n", closes: false)
         add(
             head: "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", closes: true)
+        add(head: "", closes: true)
     }
 
     deinit {
@@ -58,7 +62,7 @@ struct OriginResponses: ~Copyable {
 
     /// The answer with a body of that size; `refusal` where it is too much to keep.
     mutating func kind(bodyBytes: Int, closes: Bool, isHTTP: Bool) -> UInt16 {
-        for index in 2..<max(count, 2)
+        for index in Self.firstSized..<count
         where kinds[index].bodyBytes == bodyBytes && kinds[index].closes == closes {
             return UInt16(index)
         }

@@ -33,6 +33,8 @@ struct OriginWorker: ~Copyable {
     /// For each connection, room for a head that comes in pieces, and for what it owes.
     let heads: UnsafeMutablePointer<UInt8>
     let owed: UnsafeMutablePointer<OwedAnswer>
+    let loadAnswers: UnsafeMutablePointer<UInt8>
+    var load = OriginLoad()
     let fields: FieldTable
     let fieldMemory: UnsafeMutablePointer<Field>
     var responses: OriginResponses
@@ -62,6 +64,7 @@ struct OriginWorker: ~Copyable {
         connections = Slab(capacity: capacity)
         heads = PagedMemory.reserve(UInt8.self, count: capacity * RequestReader.headLimitBytes)
         owed = PagedMemory.reserve(OwedAnswer.self, count: capacity * OriginConnection.owedLimit)
+        loadAnswers = PagedMemory.reserve(UInt8.self, count: capacity * Self.loadAnswerLimitBytes)
         fieldMemory = PagedMemory.reserve(Field.self, count: Self.fieldLimit)
         fields = FieldTable(fieldMemory, capacity: Self.fieldLimit)
         responses = OriginResponses(name: options.name)
@@ -82,6 +85,7 @@ struct OriginWorker: ~Copyable {
         PagedMemory.release(
             owed,
             byteCount: connections.capacity * OriginConnection.owedLimit * MemoryLayout<OwedAnswer>.stride)
+        PagedMemory.release(loadAnswers, byteCount: connections.capacity * Self.loadAnswerLimitBytes)
         PagedMemory.release(fieldMemory, byteCount: Self.fieldLimit * MemoryLayout<Field>.stride)
     }
 
@@ -179,6 +183,7 @@ struct OriginWorker: ~Copyable {
         if connection.pointee.heldBuffer != BufferRing.none {
             buffers.giveBack(connection.pointee.heldBuffer)
         }
+        for index in 0..<connection.pointee.owedCount { settle(answer(slot, index).pointee, isSent: false) }
         ring.close(connection.pointee.descriptor, token: Self.token(.close))
         connections.release(slot)
     }

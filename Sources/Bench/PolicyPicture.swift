@@ -60,9 +60,16 @@ public struct PolicyPicture {
         for index in 0..<Self.backendCount { plan.observe(index, nanoseconds: 1_000_000, now: 0) }
         var state = PolicyState(plan, seed: random.next())
         var counts = [Int](repeating: 0, count: Self.backendCount)
+        // Time passes only where somebody is to be asked in it: a millisecond from one session to the next.
+        var told = ToldLoads(plan, mostPerSecond: 1000)
+        var now: UInt64 = 0
         for _ in 0..<Self.backendCount * Self.sessionsEach {
             var sequence = CandidateSequence()
-            if let index = state.take(&sequence, Choice(key: random.next())) { counts[index] += 1 }
+            if told != nil { now += 1_000_000 }
+            told?.tick(now: now)
+            guard let index = state.take(&sequence, Choice(key: random.next(), now: now)) else { continue }
+            counts[index] += 1
+            told?.begin(index)
         }
         return counts
     }

@@ -30,6 +30,8 @@ struct RequestReader: BitwiseCopyable {
     private(set) var isPersistent = false
     /// What `size=` in its query says.
     private(set) var wantedBytes: Int?
+    /// It is `GET /load`.
+    private(set) var asksForLoad = false
 
     /// Takes octets from `offset` on and moves it to behind what was taken. Call again after each event but
     /// `incomplete` and `refused`.
@@ -91,6 +93,7 @@ struct RequestReader: BitwiseCopyable {
     private mutating func begin(_ head: RequestHead, _ octets: UnsafePointer<UInt8>) {
         isHead = head.method == .head
         isPersistent = head.isPersistent
+        asksForLoad = head.method == .get && isLoad(octets, head.target.path)
         wantedBytes = head.target.query.flatMap { sizeAsked(octets, $0) }
         switch head.framing {
         case .length(let length) where length > 0: (phase, remaining) = (.length, length)
@@ -119,6 +122,14 @@ struct RequestReader: BitwiseCopyable {
         }
         return phase == .complete ? .complete : .incomplete
     }
+}
+
+private func isLoad(_ octets: UnsafePointer<UInt8>, _ path: HeadRange) -> Bool {
+    let wanted: StaticString = "/load"
+    guard path.end - path.start == wanted.utf8CodeUnitCount else { return false }
+    for index in 0..<wanted.utf8CodeUnitCount
+    where octets[path.start + index] != wanted.utf8Start[index] { return false }
+    return true
 }
 
 /// The number behind `size=` in a query; nil where there is no `size=`, more than any answer has where it is no

@@ -34,17 +34,20 @@ struct SlowBackend {
         var random = RandomSource(seed: seed)
         let plan = PolicyPlan(policy, (0..<3).map { _ in BackendShare(identity: random.next(), weight: 1) })
         var state = PolicyState(plan, seed: random.next())
+        var told = ToldLoads(plan)
         var outcome = Outcome()
         var underWay: [Answer] = []
         var now = 0.0
         for second in 0..<seconds {
             var counts = [0, 0, 0]
             while now < Double(second + 1) * 1e9 {
-                finish(until: now, &underWay, plan)
+                finish(until: now, &underWay, plan, &told)
+                told?.tick(now: UInt64(now))
                 var sequence = CandidateSequence()
                 let choice = Choice(key: random.next(), now: UInt64(now))
                 guard let index = state.take(&sequence, choice) else { break }
                 counts[index] += 1
+                told?.begin(index)
                 let isSlow = slowSeconds.contains(second)
                 let mean = meanLatencyNanoseconds * (index == 0 && isSlow ? slowFactor : 1)
                 let end = answerTime(now, mean, &random)
@@ -67,11 +70,14 @@ struct SlowBackend {
         return phase < stallNanoseconds ? end - phase + stallNanoseconds : end
     }
 
-    private func finish(until now: Double, _ underWay: inout [Answer], _ plan: PolicyPlan) {
+    private func finish(
+        until now: Double, _ underWay: inout [Answer], _ plan: PolicyPlan, _ told: inout ToldLoads?
+    ) {
         while let next = underWay.last, next.at <= now {
             underWay.removeLast()
             plan.candidates.release(next.backend)
             plan.observe(next.backend, nanoseconds: UInt64(next.at - next.began), now: UInt64(next.at))
+            told?.end(next.backend, startedAt: UInt64(next.began), now: UInt64(next.at))
         }
     }
 

@@ -26,27 +26,37 @@ extension Keys {
                     "With `consistent_hash`: `maglev` spreads more evenly; with `ketama` no key moves but those "
                         + "of a backend that comes or goes."),
                 Field(
-                    "bounded_load", \.boundedLoadPercent, bound.optional, absent: "no bound",
+                    "bounded_load", \.boundedLoadPercent, percentage(boundRangePercent).optional,
+                    absent: "no bound",
                     "With `consistent_hash`: a backend with more than this much of its share of the sessions "
                         + "is passed over."),
             ])
     }
 
-    private static var bound: ValueType<Int> {
-        let (least, most) = (boundRangePercent.lowerBound, boundRangePercent.upperBound)
-        return .scalar(
-            expectation: "a percentage, `\(least)%` to `\(most)%`", shape: .text(pattern: "^[0-9]{3,4}%$"),
+    static let probeRateRange = 1...10_000
+
+    static var prequal: Section<PrequalSettings> {
+        let path = ValueType<String>.scalar(
+            expectation: "a path such as `/load`", shape: .text(pattern: "^/[!-~]*$"),
             parse: { scalar throws(TextProblem) in
-                let text = scalar.text
-                guard text.hasSuffix("%"), let percent = Int(text.dropLast()), percent >= 0 else {
-                    throw TextProblem(
-                        message: "\(text.quotedForMessage) is not a percentage",
-                        suggestion: Int(text).map { "\($0)%" })
+                if scalar.text.hasPrefix("/"), HTTPText.isVisible(scalar.text), !scalar.text.contains("#") {
+                    return scalar.text
                 }
-                if boundRangePercent.contains(percent) { return percent }
-                throw TextProblem(message: "\(text.quotedForMessage) is out of range")
+                throw TextProblem(message: "\(scalar.text.quotedForMessage) is not a path")
             },
-            write: { "\($0)%" })
+            write: { $0 })
+        return Section(
+            title: "`prequal`",
+            documentation: "With `balance: prequal`: how backends are asked for their load.",
+            prototype: PrequalSettings(path: ""),
+            fields: [
+                Field(
+                    "path", \.path, path, isRequired: true,
+                    "With `balance: prequal`: where a backend tells its load, as docs/prequal.md says."),
+                Field(
+                    "rate", \.probesPerSecond, .wholeNumber(probeRateRange),
+                    "With `balance: prequal`: probes a second at most; up to there, one for each request."),
+            ])
     }
 
     /// Written only where it is true.

@@ -11,6 +11,7 @@ extension Validation {
         // A policy that could not be read has been reported; what it would have needed is unknown.
         let balance = node.value(at: "balance")
         if let balance, node.scalarText(at: "balance") != pool.balance.rawValue, !balance.isNull { return }
+        checkPrequal(pool, node, balance, &context)
         let hash = node.value(at: "hash")
         guard pool.balance == .consistentHash else {
             for key in consistentHashKeys {
@@ -34,6 +35,20 @@ extension Validation {
                 expected: "at most \(ketamaWeightLimit)",
                 hint: "smaller weights in the same proportion do the same; `maglev` has no such limit")
         }
+    }
+
+    private static func checkPrequal(
+        _ pool: Pool, _ node: Node, _ balance: Node?, _ context: inout ReadingContext
+    ) {
+        if pool.balance == .prequal, pool.prequal == nil, let balance {
+            context.report(
+                "`prequal` needs `prequal` with a `path`", at: balance.span,
+                hint: "where backends tell their load: `prequal: { path: /load }`")
+        }
+        guard pool.balance != .prequal, let entry = node.entry(at: "prequal") else { return }
+        context.report(
+            "`prequal` has no meaning with `balance: \(pool.balance.rawValue)`", at: entry.keySpan,
+            hint: "it belongs to `balance: prequal`")
     }
 
     /// What only requests have, in pools that only tcp listeners use.

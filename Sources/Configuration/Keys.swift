@@ -26,6 +26,7 @@ enum Keys {
                     "engine", \.engine, .choice("engine"),
                     "The kernel interface; `auto` takes io_uring where it works, else epoll."),
                 Field("limits", \.limits, processLimits),
+                Field("admin", \.admin, admin, absent: "no admin API"),
                 Field("logs", \.logs, logs),
                 Field(
                     "listeners", \.listeners,
@@ -211,7 +212,7 @@ enum Keys {
     /// Loose: the reader says precisely what is wrong with an address.
     private static let addressPattern = "^(unix:/.+|.+:[0-9]+)$"
 
-    private static var bindAddress: ValueType<Address> {
+    static var bindAddress: ValueType<Address> {
         let type = ValueType<Address>.scalar(
             expectation: "an address such as `0.0.0.0:6379`, `[::]:6379` or `unix:/path`",
             shape: .text(pattern: addressPattern),
@@ -252,7 +253,13 @@ enum Keys {
                     "The servers: an address, or a section with the keys below."),
                 Field("hash", \.hash, hash, absent: "requests do not stick"),
                 Field("affinity", \.affinity, affinity, absent: "sessions do not come back"),
+                Field("prequal", \.prequal, prequal, absent: "required with `balance: prequal`"),
                 Field("keep_alive", \.keepAlive, keepAlive),
+                Field("health", \.health, health),
+                Field(
+                    "slow_start", \.slowStartNanoseconds, slowStart,
+                    "Over this time a backend that recovers or joins gets its share, from a tenth to all of it."
+                ),
                 Field("breaker", \.breaker, breaker),
             ],
             judge: { node, pool, _, context in Validation.check(pool, node, &context) },

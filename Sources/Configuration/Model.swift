@@ -7,6 +7,8 @@ public struct Configuration: Equatable, Sendable {
     public var workers = WorkerCount.automatic
     public var engine = EngineChoice.automatic
     public var limits = ProcessLimits()
+    /// nil: nobody can look at it.
+    public var admin: AdminSettings?
     public var logs = LogSettings()
     /// In the order of the file.
     public var listeners: [Listener] = []
@@ -153,8 +155,13 @@ public struct Pool: Equatable, Sendable {
     public var hash: HashSettings?
     /// How sessions come back to the backend that they had; nil where they do not.
     public var affinity: AffinitySettings?
+    /// With `prequal`.
+    public var prequal: PrequalSettings?
     /// For requests of http listeners.
     public var keepAlive = KeepAliveSettings()
+    public var health = HealthSettings()
+    /// Over which a backend that recovers or joins gets its share; 0 is at once.
+    public var slowStartNanoseconds: UInt64 = 0
     public var breaker = BreakerSettings()
     public var position: SourcePosition
 
@@ -174,6 +181,19 @@ public enum BalancePolicy: String, CaseIterable, Equatable, Sendable {
     case consistentHash = "consistent_hash"
     case peakEWMA = "peak_ewma"
     case adaptive
+    case prequal
+}
+
+/// How backends are asked for their load, with `prequal`.
+public struct PrequalSettings: Equatable, Sendable {
+    /// What is asked for, query included.
+    public var path: String
+    /// Probes of the pool at most.
+    public var probesPerSecond = 100
+
+    public init(path: String) {
+        self.path = path
+    }
 }
 
 /// By what sessions and requests stick to a backend, or requests to a part of a split.

@@ -62,6 +62,8 @@ public enum ConfigurationReference {
         _ field: FieldShape, key: String, into rows: inout [Row], _ chapters: inout [Chapter]
     ) {
         switch field.shape {
+        case .section(let section) where section.fields.isEmpty:
+            rows.append(Row(key: key, field: field))
         case .section(let section):
             for inner in section.fields {
                 collect(inner, key: "\(key).\(inner.name)", into: &rows, &chapters)
@@ -77,7 +79,14 @@ public enum ConfigurationReference {
         case .list(.section(let section), limit: _):
             rows.append(Row(key: key, field: field))
             collect(section, title: "Each of `\(key)`", into: &chapters)
-        case .truth, .integer, .text, .anyText, .choice, .either, .list, .mapping:
+        case .either(let shapes):
+            rows.append(Row(key: key, field: field))
+            for case .section(let section) in shapes {
+                for inner in section.fields {
+                    collect(inner, key: "\(key).\(inner.name)", into: &rows, &chapters)
+                }
+            }
+        case .truth, .integer, .text, .anyText, .choice, .list, .mapping:
             rows.append(Row(key: key, field: field))
         }
     }

@@ -33,7 +33,7 @@ extension Explanation {
                 page.add("", ["to the client: \(cookie)", "to the client: Cache-Control: private"])
             }
             page.add(
-                "pool", ["\(choice.pool.name): \(choice.pool.balance.rawValue)"] + backendLines(choice))
+                "pool", ["\(choice.pool.name): \(policyText(choice.pool))"] + backendLines(choice))
             if let affinity { page.add("affinity", [affinity.text]) }
             page.add("choice", choiceLines(choice))
         } else {
@@ -110,6 +110,11 @@ extension Explanation {
             : "replaced, because the client is not in forwarded.trusted"
     }
 
+    private func policyText(_ pool: Pool) -> String {
+        guard pool.balance == .prequal, let prequal = pool.prequal else { return pool.balance.rawValue }
+        return "prequal, asking \(prequal.path); fallback: \(Self.prequalFallback)"
+    }
+
     private func backendLines(_ choice: Choice) -> [String] {
         var rows = choice.order.enumerated().map { position, index in
             let backend = choice.pool.backends[index]
@@ -137,6 +142,13 @@ extension Explanation {
             let key = keyText(choice.pool, origin)
             return [backend.name, "The key is \(key): the same key always goes there."]
         }
+        if choice.pool.balance == .prequal {
+            return [
+                backend.name,
+                "Nobody was asked for its load here: the choice is that of \(Self.prequalFallback), as in a running",
+                "Weir while fewer than 2 backends have told theirs in the last second.",
+            ]
+        }
         let order =
             choice.order.count > 1
             ? [
@@ -145,6 +157,8 @@ extension Explanation {
             : []
         return [backend.name] + order
     }
+
+    private static let prequalFallback = BalancePolicy.peakEWMA.rawValue
 
     private func keyText(_ pool: Pool, _ origin: HashKeyOrigin) -> String {
         guard pool.balance == .consistentHash, let hash = pool.hash else { return "client_ip" }
@@ -265,6 +279,9 @@ extension Explanation {
             .init("policy", .string(choice.pool.balance.rawValue)),
             .init("candidates", .array(candidates)), .init("excluded", .array(excluded)),
         ]
+        if choice.pool.balance == .prequal {
+            members.append(.init("fallback", .string(Self.prequalFallback)))
+        }
         if let affinity {
             members.append(
                 .init(

@@ -78,7 +78,13 @@ struct Sizing {
             }
         descriptorLimit = Granted.raiseDescriptorLimit()
         let binds = configuration.listeners.reduce(0) { $0 + $1.bind.count }
-        ownDescriptors = Self.descriptorsOfProcess + workers * (Self.descriptorsOfWorker + binds)
+        var ownDescriptors = Self.descriptorsOfProcess + workers * (Self.descriptorsOfWorker + binds)
+        if configuration.pools.contains(where: { $0.balance == .prequal }) {
+            ownDescriptors += LoadProbing.descriptorLimit
+        }
+        ownDescriptors += Checks.descriptors(of: configuration)
+        if let admin = configuration.admin { ownDescriptors += AdminServer.descriptorLimit(admin) }
+        self.ownDescriptors = ownDescriptors
         let http = configuration.listeners.filter { $0.mode == .http }
         servesHTTP = !http.isEmpty
         let httpPools = Set(http.flatMap(\.usedPools))

@@ -27,8 +27,12 @@ public final class Server {
     private var listening: Listening
     private let shared: UnsafeMutablePointer<SharedState>
     private var threads: [WorkerThread] = []
+    private let probing: LoadProbing?
     private let reports: Int32
     private let signals: Int32
+    private let health: HealthKeeping
+    /// nil where nobody may look.
+    private let admin: AdminServer?
     private let startedAt = monotonicSeconds()
     private var memory: MemoryWatch?
     /// While draining: when sessions are cut, when progress is reported next, and when workers that still
@@ -56,18 +60,25 @@ public final class Server {
         let addresses = try Self.resolve(configuration)
         let inherited = try InheritedSocket.takeAll()
         listening = try Listening.open(configuration, workers: sizing.workers, inherited: inherited)
-        let snapshot = Snapshot(configuration) { backend in
+        let snapshot = Snapshot(configuration, workers: sizing.workers) { backend in
             backend.address.socketAddress ?? addresses[backend.address]!
         }
         shared = .allocate(capacity: 1)
         var seed: UInt64 = 0
         _ = weir_random_bytes(&seed, 8)
         shared.initialize(to: SharedState(snapshot: snapshot, seed: seed))
+        probing = LoadProbing(configuration, snapshot, engine, events)
+        health = try HealthKeeping(configuration, snapshot, engine, events)
+        admin = configuration.admin.map { AdminServer($0) }
         report(configuration, engine, sizing, configuredSessions: configuredSessions)
         do throws(Failure) {
+            try admin?.open()
             try startWorkers(configuration, snapshot, engine, sizing)
+            try probing?.start()
+            try startAdmin(configuration, snapshot, engine)
         } catch {
             listening.removeUnixSockets()
+            admin?.removeSockets()
             throw error
         }
         Systemd.notify("READY=1\nSTATUS=serving")
@@ -79,13 +90,16 @@ public final class Server {
             if let failed = threads.first(where: { $0.currentState == .failed }) {
                 events.write(.error, "worker_failed") { $0.text("cause", failed.failure) }
                 listening.removeUnixSockets()
+                admin?.removeSockets()
                 return 1
             }
             if threads.allSatisfy({ $0.currentState == .ended }) || monotonicSeconds() >= leaveAt { break }
             waitForSomething()
         }
+        probing?.stop()
         summarise()
         listening.removeUnixSockets()
+        admin?.removeSockets()
         return 0
     }
 
@@ -189,6 +203,22 @@ public final class Server {
         }
     }
 
+    private func startAdmin(
+        _ configuration: Configuration, _ snapshot: Snapshot, _ engine: Engine
+    ) throws(Failure) {
+        guard let admin else { return }
+        var wallClock = timespec()
+        clock_gettime(CLOCK_REALTIME, &wallClock)
+        try admin.start(
+            AdminFacts(
+                configuration: configuration, snapshot: snapshot, engine: engine,
+                addresses: listening.addresses, threads: threads, shared: shared, startedAt: startedAt,
+                startedAtSince1970: Double(wallClock.tv_sec) + Double(wallClock.tv_nsec) / 1e9))
+        events.write(.info, "admin_listening") { record in
+            record.text("addresses", admin.addresses.map(\.description).joined(separator: ", "))
+        }
+    }
+
     private func waitForReport() {
         var wanted = pollfd(fd: reports, events: Int16(POLLIN), revents: 0)
         poll(&wanted, 1, -1)
@@ -203,9 +233,9 @@ public final class Server {
             pollfd(fd: signals, events: Int16(POLLIN), revents: 0),
             pollfd(fd: reports, events: Int16(POLLIN), revents: 0),
         ]
-        // A worker that ends reports; that the last session ended is looked for.
-        let isRunning = shared.pointee.command == .run
-        poll(&wanted, 2, isRunning ? (memory == nil ? -1 : Self.memoryLookMilliseconds) : 200)
+        // A worker that ends reports; that the last session ended, and what backends are due, is looked for.
+        poll(&wanted, 2, longestWaitMilliseconds)
+        health.tick()
         lookAtMemory()
         var count: UInt64 = 0
         _ = read(reports, &count, 8)
@@ -214,6 +244,11 @@ public final class Server {
             handle(signal: Int32(info.ssi_signo))
         }
         checkDrain()
+    }
+
+    private var longestWaitMilliseconds: Int32 {
+        if shared.pointee.command != .run || !health.isIdle { return HealthKeeping.tickMilliseconds }
+        return memory == nil ? -1 : Self.memoryLookMilliseconds
     }
 
     private func lookAtMemory() {

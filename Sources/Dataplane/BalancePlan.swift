@@ -43,6 +43,7 @@ extension PolicyPlan {
             case .consistentHash: pool.hash?.algorithm == .ketama ? .ketama : .maglev
             case .peakEWMA: .peakEWMA
             case .adaptive: .adaptive
+            case .prequal: .prequal
             }
         self.init(
             policy,
@@ -50,7 +51,8 @@ extension PolicyPlan {
                 BackendShare(
                     identity: stableHash(backend.name), weight: UInt32(backend.weight),
                     maxSessions: UInt32(backend.maxSessions ?? Int(UInt32.max)), isBackup: backend.isBackup)
-            }, boundPercent: pool.balance == .consistentHash ? pool.hash?.boundedLoadPercent ?? 0 : 0)
+            }, boundPercent: pool.balance == .consistentHash ? pool.hash?.boundedLoadPercent ?? 0 : 0,
+            panicPercent: pool.health.panicBelowPercent)
     }
 }
 
@@ -88,13 +90,19 @@ extension Worker {
     /// What a request is chosen by.
     func noteKey(_ session: UnsafeMutablePointer<Session>, _ view: RequestView) {
         let pool = snapshot.pool(Int(session.pointee.pool))
-        guard let key = pool.pointee.key(view, client: session.pointee.client) else { return }
+        guard pool.pointee.balance.policy.needsKey,
+            let key = pool.pointee.key(view, client: session.pointee.client)
+        else { return }
         (session.pointee.key, session.pointee.keyOrigin) = key
     }
 
     /// The session's backend took so long to answer.
     func observeLatency(_ session: UnsafeMutablePointer<Session>, since start: UInt64) {
+        tally(.answers, session)
+        tally(.answerMicroseconds, session, (now &- start) / 1000)
         let pool = snapshot.pool(Int(session.pointee.pool))
+        // The call copies the plan.
+        guard pool.pointee.balance.policy.followsLatency else { return }
         pool.pointee.balance.observe(Int(session.pointee.backend), nanoseconds: now &- start, now: now)
     }
 
@@ -114,13 +122,20 @@ extension Worker {
         record.beginObject("pick")
         record.word("policy", policy.name)
         record.number("candidates", UInt64(pool.pointee.candidates.count))
-        if pick.full > 0 || pick.overBound > 0 {
+        if pick.full > 0 || pick.overBound > 0 || pick.excluded != Exclusions() {
             record.beginObject("excluded")
             if pick.full > 0 { record.number("full", UInt64(pick.full)) }
             if pick.overBound > 0 { record.number("bounded_load", UInt64(pick.overBound)) }
+            writeExcluded(&record, pick.excluded, .unhealthy)
+            writeExcluded(&record, pick.excluded, .ejected)
+            writeExcluded(&record, pick.excluded, .draining)
+            writeExcluded(&record, pick.excluded, .disabled)
             record.endObject()
         }
         if pick.isBackup { record.flag("backup") }
+        if pick.isFallback { record.word("fallback", Policy.peakEWMA.name) }
+        if pick.isHot { record.flag("hot") }
+        if pick.isPanic { record.flag("panic") }
         writeAffinity(&record, session)
         if policy.needsKey {
             record.text("key", pool.pointee.keyNames.name(session.pointee.keyOrigin))
@@ -130,5 +145,11 @@ extension Worker {
             record.number("score", UInt64(pick.score))
         }
         record.endObject()
+    }
+    private func writeExcluded(
+        _ record: inout RecordWriter, _ excluded: Exclusions, _ state: BackendState
+    ) {
+        let count = excluded.count(state)
+        if count > 0 { record.number(state.name, UInt64(count)) }
     }
 }

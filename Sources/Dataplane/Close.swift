@@ -34,6 +34,7 @@ extension Worker {
         {
             reset(session.pointee.clientDescriptor)
         }
+        noteSilentSuccess(session, reason)
         session.pointee.state = .closing
         session.pointee.reason = reason
         timers.clear(slot)
@@ -119,5 +120,6 @@ extension Worker {
         counters.pointee.add(reason: Int(session.pointee.reason.rawValue))
         counters.pointee.add(.bytesIn, session.pointee.toBackend.received)
         counters.pointee.add(.bytesOut, session.pointee.toClient.delivered)
+        tallySession(session)
     }
 }

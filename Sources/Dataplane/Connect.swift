@@ -4,6 +4,7 @@
 import Base
 import Balancing
 import Glibc
+import Health
 import Ring
 import Telemetry
 
@@ -39,6 +40,7 @@ extension Worker {
         }
         session.pointee.backend = UInt16(index)
         session.pointee.holdsBackend = true
+        tally(.tries, session)
         endWait(slot, session)
         rememberBackend(session)
         if session.pointee.isHTTP, attachIdle(slot, session) {
@@ -200,8 +202,10 @@ extension Worker {
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ code: Int32
     ) {
         counters.pointee.add(.connectFailures)
+        tally(.connectFailures, session)
         session.pointee.connectFailure = Reason(connectErrno: code)
         observeFailure(session, since: session.pointee.connectStartedAt)
+        if let fault = Fault(ofConnect: session.pointee.connectFailure) { noteFault(session, fault) }
         leaveBackend(slot, session)
         // A cancel may still be on its way: the slot is not reused before it is back, and it names this
         // attempt's submission, which is gone.

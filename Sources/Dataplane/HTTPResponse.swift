@@ -79,6 +79,7 @@ extension Worker {
         _ refusal: Refusal
     ) {
         exchange.pointee.refusal = refusal.rawValue + 1
+        noteBadResponse(session, refusal)
         fail(slot, session, 502, .badResponse)
     }
 
@@ -88,6 +89,7 @@ extension Worker {
         _ octets: UnsafePointer<UInt8>, _ head: ResponseHead
     ) -> Bool {
         let relay = session.relay(.toClient)
+        if !head.isInterim { noteResponseHead(session, head) }
         if retryPlan(session, exchange).pointee.attempts > 0, !head.isInterim {
             if retry(slot, session, exchange, .status(head.status)) { return false }
             releaseReplay(exchange)
@@ -194,6 +196,7 @@ extension Worker {
         case .goesOn: return true
         case .refused(let refusal):
             exchange.pointee.refusal = refusal.rawValue + 1
+            noteBadResponse(session, refusal)
             breakResponse(slot, session, .badResponse)
         case .noBuffer: breakResponse(slot, session, .overloaded)
         }
@@ -205,6 +208,7 @@ extension Worker {
         let exchange = exchange(session)
         let relay = session.relay(.toClient)
         forgetSwitch(relay)
+        noteWholeResponse(session, exchange)
         if session.pointee.connection != BackendConnection.none {
             let isClean =
                 (exchange.pointee.request.phase == .done || mutant(.parkedBeforeSent))
@@ -355,6 +359,7 @@ extension Worker {
             connectAgain(slot, session)
         } else {
             noteUnanswered(session, exchange)
+            noteBrokenResponse(session, exchange, reason)
             if !retry(slot, session, exchange, .reset) { fail(slot, session, 502, reason) }
         }
     }

@@ -299,6 +299,7 @@ extension Worker {
         if mutant(.loggedTwice), exchange.pointee.status == 502 { recordExchange(session, exchange) }
         releaseCandidate(session)
         countExchange(exchange)
+        tallyExchange(session, exchange)
         session.pointee.exchange = Exchange.none
         if mutant(.exchangeLeaked), reason == .clientReset { return }
         exchanges.release(number)
@@ -430,6 +431,7 @@ extension Worker {
             fail(slot, session, 408, .requestBodyTimeout)
         } else if waitsForResponseHead(exchange) {
             noteUnanswered(session, exchange)
+            noteFault(session, .timeout)
             if retry(slot, session, exchange, .timeout) { return }
             fail(slot, session, 504, .responseHeadTimeout)
         } else {

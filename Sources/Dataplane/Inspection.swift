@@ -15,6 +15,8 @@ package struct SessionView {
 
     package let listener: Int
     package let pool: Int
+    /// Among the pool's candidates.
+    package let backend: Int
     package let state: State
     package let toBackend: Phase
     package let toClient: Phase
@@ -41,7 +43,8 @@ extension Worker {
             let session = sessions[slot].pointee
             body(
                 SessionView(
-                    listener: Int(session.listener), pool: Int(session.pool), state: view(session.state),
+                    listener: Int(session.listener), pool: Int(session.pool), backend: Int(session.backend),
+                    state: view(session.state),
                     toBackend: view(session.toBackend.phase), toClient: view(session.toClient.phase),
                     isStarved: session.toBackend.isStarved || session.toClient.isStarved,
                     clientDescriptor: session.clientDescriptor,

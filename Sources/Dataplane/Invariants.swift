@@ -235,7 +235,7 @@ extension Worker {
                 pool.pointee.load.pointee.active.load(ordering: .relaxed) >= pool.pointee.breaker.maxSessions
             for index in 0..<pool.pointee.candidates.count where !isPoolFull && settings.isAlone {
                 expect(
-                    !pool.pointee.candidates[index].isUsable, "nobody waits for a place while there is one")
+                    !pool.pointee.candidates.isUsable(index), "nobody waits for a place while there is one")
             }
         }
         for number in 0..<snapshot.poolCount { checkLoad(ofPool: number) }

@@ -63,6 +63,9 @@ extension Worker {
         }
         if session.pointee.lostSide == .none {
             session.pointee.lostSide = side
+            if side == .backend || mutant(.clientsCountAsFaults), session.pointee.firstByteAt == 0 {
+                noteFault(session, .reset)
+            }
             session.pointee.lastActivityAt = now
             if mutant(.lastWordsDropped) {
                 finishReset(slot, session, side.reason)

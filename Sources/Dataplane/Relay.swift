@@ -114,7 +114,7 @@ extension Worker {
             httpReceived(slot, session, direction, buffer)
             return
         }
-        if direction == .toClient, session.pointee.firstByteAt == 0 { session.pointee.firstByteAt = now }
+        if direction == .toClient { noteFirstByte(session) }
         enqueue(buffer, relay)
         if !session.isInKernel(.send(direction)) || mutant(.twoSends) { sendNext(slot, session, direction) }
         noteSize(slot, session, direction, length)

@@ -166,7 +166,7 @@ extension Worker {
             relay.pointee.pipedBytes += UInt32(moved)
             relay.pointee.received += UInt64(moved)
             session.pointee.lastActivityAt = now
-            if direction == .toClient, session.pointee.firstByteAt == 0 { session.pointee.firstByteAt = now }
+            if direction == .toClient { noteFirstByte(session) }
             relay.pointee.quietSplices = moved < Self.quietBytes ? relay.pointee.quietSplices &+ 1 : 0
             return true
         }

@@ -95,18 +95,23 @@ public enum Simulation {
                 settings(seed, plan, kernel), snapshot: snapshot, shared: shared, counters: counters)
             world.begin(listeners: plan.configuration.listeners.count)
             worker.begin()
+            let health = plan.keepsHealth ? HealthWatch(plan, snapshot, world) : nil
             var turns = 0
             while kernel.failure == nil, world.failure == nil {
+                health?.turnBegins()
                 let code = worker.turn()
                 if code != 0 { world.fail("a turn ends with errno \(code)") }
                 worker.checkInvariants()
                 world.checkAfterTurn(worker, coverage)
+                health?.turnEnds(worker, replays: counters.pointee[.requestsReplayed])
                 if worker.isDone { break }
                 if world.unfinishedClients == 0 { world.drain() }
                 turns += 1
                 if turns > turnLimit { world.fail("the world does not come to an end") }
             }
             if kernel.failure == nil, world.failure == nil { worker.end() }
+            health?.checkAtEnd()
+            if let health { health.count(coverage) }
             // What is left behind by a worker that is cut short is no failure of its own.
             if let failure = kernel.failure { world.fail(failure) }
         } catch {

@@ -43,6 +43,7 @@ final class World: PeerWorld {
     /// As the kernel counted them after the last turn.
     var socketsRefused: UInt64 = 0
     var failure: String?
+    private var begunAt: UInt64 = 0
 
     /// After this time the worker is drained whatever goes on, and somewhat later stopped.
     private static let giveUpNanoseconds: UInt64 = 200_000_000_000
@@ -60,6 +61,7 @@ final class World: PeerWorld {
     /// Clients set out; commands are scheduled.
     func begin(listeners: Int) {
         let start = kernel.now
+        begunAt = start
         for _ in 0..<plan.clients {
             let listener = Int32(scripts.below(UInt64(listeners)))
             let time = start + scripts.below(plan.clientSpreadNanoseconds)
@@ -142,6 +144,9 @@ final class World: PeerWorld {
         guard plan.manners.indices.contains(backend) else {
             fail("a connect to port \(port), where nobody is")
             return .refuses
+        }
+        if let outage = plan.outages[backend], outage.holds(at: kernel.now - begunAt) {
+            return outage.isSilent ? .silent : .refuses
         }
         switch plan.manners[backend] {
         case .accepts: return .accepts

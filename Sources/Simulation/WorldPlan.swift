@@ -33,6 +33,10 @@ struct WorldPlan {
     var clientSpreadNanoseconds: UInt64 = 0
     var friendly = true
     var manners: [BackendManner] = []
+    /// Of a backend, by its place in `manners`.
+    var outages: [Int: Outage] = [:]
+    /// Health is kept, by rules that bite in a small world.
+    var keepsHealth = false
     var logsAccess = true
     /// Where accepting stops, as a number of a descriptor.
     var descriptorWatermark = Int32.max
@@ -73,6 +77,8 @@ struct WorldPlan {
         // So does this one.
         var sticky = PlanSource(random: RandomSource(seed: name.seed ^ 0x571C_00BB))
         if sticky.oneIn(6) { drawAffinity(&sticky) }
+        var health = PlanSource(random: RandomSource(seed: name.seed ^ 0x4EA1_70FF))
+        drawHealth(&health)
         // And so does this.
         var last = PlanSource(random: RandomSource(seed: name.seed ^ 0x11A1_7257))
         if last.oneIn(5) { drawLimits(&last) }

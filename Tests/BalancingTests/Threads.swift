@@ -60,3 +60,10 @@ struct SeededGenerator: RandomNumberGenerator {
         return state ^ (state >> 33)
     }
 }
+
+/// A count that threads share.
+final class Counted: Sendable {
+    private let value = Atomic<Int>(0)
+    func add() { value.wrappingAdd(1, ordering: .relaxed) }
+    var count: Int { value.load(ordering: .relaxed) }
+}

@@ -6,8 +6,13 @@ import Testing
 private let hashed = "balance: consistent_hash"
 
 @Test(arguments: BalancePolicy.allCases) func everyPolicyIsReadAndWritten(policy: BalancePolicy) throws {
-    let hash = policy == .consistentHash ? "\n    hash: { key: client_ip }" : ""
-    let configuration = try read(file(pool: "balance: \(policy.rawValue)\(hash)"))
+    let more: String =
+        switch policy {
+        case .consistentHash: "\n    hash: { key: client_ip }"
+        case .prequal: "\n    prequal: { path: /load }"
+        default: ""
+        }
+    let configuration = try read(file(pool: "balance: \(policy.rawValue)\(more)"))
     #expect(configuration.pools[0].balance == policy)
     #expect(try read(configuration.rendered()).withoutPositions == configuration.withoutPositions)
 }
@@ -30,6 +35,17 @@ private let hashed = "balance: consistent_hash"
     #expect(try read(configuration.rendered()).withoutPositions == configuration.withoutPositions)
 }
 
+@Test func prequalKeysAreReadAndWritten() throws {
+    let configuration = try read(
+        file(pool: "balance: prequal\n    prequal: { path: \"/load?short\", rate: 20 }"))
+    #expect(configuration.pools[0].prequal?.path == "/load?short")
+    #expect(configuration.pools[0].prequal?.probesPerSecond == 20)
+    #expect(try read(configuration.rendered()).withoutPositions == configuration.withoutPositions)
+    let plain = try read(file(pool: "balance: prequal\n    prequal: { path: /load }"))
+    #expect(plain.pools[0].prequal?.probesPerSecond == 100)
+    #expect(try read(file()).pools[0].prequal == nil)
+}
+
 @Test func backupsAreReadAndWritten() throws {
     let configuration = try read(
         file(backends: "[10.0.0.1:80, { address: \"10.0.0.2:80\", backup: true }]"))
@@ -42,7 +58,15 @@ private let hashed = "balance: consistent_hash"
 @Test(
     arguments: [
         ("balance: least_conn", "10:14 unknown balance policy `least_conn`"),
-        ("balance: prequal", "10:14 unknown balance policy `prequal`"),
+        ("balance: prequal", "10:14 `prequal` needs `prequal` with a `path`"),
+        ("prequal: { path: /load }", "10:5 `prequal` has no meaning with `balance: round_robin`"),
+        ("balance: prequal\n    prequal: { path: load }", "11:22 `load` is not a path"),
+        ("balance: prequal\n    prequal: { path: /a b }", "11:22 `/a b` is not a path"),
+        ("balance: prequal\n    prequal: { rate: 5 }", "11:14 `prequal` needs the key `path`"),
+        (
+            "balance: prequal\n    prequal: { path: /load, rate: 0 }",
+            "11:35 `0` is out of range"
+        ),
         (hashed, "10:14 `consistent_hash` needs `hash` with a `key`"),
         (
             "hash: { key: client_ip, algorithm: maglev }",

@@ -50,6 +50,17 @@ private func expectRoundTrip(_ configuration: Configuration) throws {
                   idle: 64
                   idle_timeout: 1m
                   max_requests: 0
+                health:
+                  passive:
+                    consecutive_failures: 5
+                    failure_rate: off
+                    window: 100
+                    minimum: 20
+                    eject_for: 10s
+                    max_eject_for: 5m
+                    max_ejected: 50%
+                  panic_below: 1%
+                slow_start: off
                 breaker:
                   max_pending: 1024
                   pending_timeout: 1s

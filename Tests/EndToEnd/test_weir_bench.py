@@ -363,7 +363,7 @@ def test_choices_are_measured_for_each_policy_and_number_of_backends():
     run = bench("choices", "--backends", 3, "--backends", 50, "--duration", "1us", "--json")
     found = json.loads(run.stdout)
     names = {"round_robin", "least_connections", "random", "power_of_two", "ip_hash", "ketama", "maglev", "peak_ewma",
-             "adaptive"}
+             "adaptive", "prequal"}
     assert {(row["policy"], row["weights"]) for row in found["choices"]} == {
         (name, weights) for name in names for weights in ("equal", "unequal")}
     for row in found["choices"]:
@@ -379,7 +379,7 @@ def test_the_pictures_of_policies_are_what_the_policies_do(tmp_path):
     assert run.returncode == 0, run.stderr
     drawn = {path.name: path.read_text() for path in tmp_path.iterdir()}
     page = (ROOT / "docs/balancing.md").read_text()
-    assert len(drawn) == 9
+    assert len(drawn) == 10
     for name, text in drawn.items():
         assert (ROOT / "docs/pictures" / name).read_text() == text, f"{name}: weir-bench choices --svg docs/pictures"
         assert f"](pictures/{name})" in page
@@ -401,6 +401,12 @@ def test_the_examples_of_the_documentation_work(new_origin):
         elif command == "choices":
             run = bench(command, *words, "--duration", "1us")
             assert run.returncode == 0 and "maglev" in run.stdout, f"{line}\n{run.stdout}{run.stderr}"
+        elif command == "limiter":
+            run = bench(command, *words, "--keys", "200000")
+            assert run.returncode == 0, f"{line}\n{run.stdout}{run.stderr}"
+            # What the keys at their limit got is what it leaves, to the percent.
+            got, expected = re.search(r"got (\d+) of (\d+)", run.stdout).groups()
+            assert abs(int(got) / int(expected) - 1) < 0.01
         else:
             run = bench(command, *words, "--duration", "300ms")
             assert run.returncode == 0 and "errors      none" in run.stdout, f"{line}\n{run.stdout}{run.stderr}"

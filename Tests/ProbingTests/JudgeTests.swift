@@ -115,6 +115,47 @@ private func http(_ change: (inout HTTPExchange) -> Void = { _ in }) -> Judge {
         #expect(verdict("E", either).verdict == .unexpected("\"E\""))
     }
 
+    @Test(
+        arguments: [
+            ("{\"in_flight\": 3, \"latency_us\": 1250}", BackendLoad(inFlight: 3, latencyMicroseconds: 1250)),
+            (
+                "{\"name\":\"in_flight\",\"latency_us\":7.9,\r\n \"in_flight\"\t:\n0 }",
+                BackendLoad(inFlight: 0, latencyMicroseconds: 7)
+            ),
+            (
+                "{\"in_flight\":99999999999999999999,\"latency_us\":5000000000}",
+                BackendLoad(inFlight: .max, latencyMicroseconds: .max)
+            ),
+            ("{\"in_flight\": -1, \"latency_us\": 1}", nil), ("{\"in_flight\": 1}", nil),
+            ("{\"in_flight\", \"latency_us\": 1}", nil), ("{\"in_flight\":\"latency_us\":", nil), ("", nil),
+            ("\"in_flight\"", nil), ("\"latency_us\":1\"in_flight\":", nil),
+        ] as [(String, BackendLoad?)])
+    func aBackendTellsItsLoad(body: String, load: BackendLoad?) {
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count)\r\n\r\n"
+        let found = verdict(head + body, judgeLoad).verdict
+        if load != nil {
+            #expect(found == .matched)
+        } else {
+            guard case .unexpected(let detail) = found else { return #expect(Bool(false), "\(found)") }
+            #expect(detail.hasPrefix("body without in_flight and latency_us: "))
+        }
+        #expect(BackendLoad(answer: Array((head + body).utf8)) == load)
+        #expect(BackendLoad(answer: Array((head + body).utf8.dropLast(body.utf8.count))) == nil)
+    }
+
+    @Test func onlyAWholeAnswerWithStatus200TellsALoad() {
+        let body = "{\"in_flight\": 3, \"latency_us\": 1250}"
+        #expect(
+            verdict("HTTP/1.1 404 Not Found\r\n\r\n" + body, judgeLoad).verdict == .unexpected("status 404"))
+        let chunked =
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + String(body.utf8.count, radix: 16)
+            + "\r\n" + body + "\r\n0\r\n\r\n"
+        #expect(verdict(chunked, judgeLoad).verdict == .matched)
+        #expect(BackendLoad(answer: Array(chunked.utf8))?.inFlight == 3)
+        let cut = "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n" + body
+        #expect(verdict(cut, judgeLoad).verdict == .needsMore)
+    }
+
     @Test func anExcerptIsShortAndPrintable() {
         #expect(excerpt([0x41, 0, 0x0A, 0xFF, 0x42]) == "\"A...B\"")
         #expect(

@@ -1,0 +1,93 @@
+// Drives the keeper of all pools' health from the control thread, hands it the results of checks, and writes what it
+// reports to the event log. Also notices when checks stand still.
+
+import Balancing
+import Configuration
+import Dataplane
+import Health
+import Ring
+
+/// The health of all pools, of the configuration that is served.
+final class HealthKeeping {
+    private var keeper: Keeper
+    private let pools: [NamedPool]
+    private let events: EventLog
+    /// nil where there are none.
+    private let checks: Checks?
+    private var watch = CheckWatch()
+
+    private struct NamedPool {
+        var name: String
+        /// In the order of the candidates.
+        var backends: [String]
+    }
+
+    /// Nothing can ever change.
+    let isIdle: Bool
+
+    /// Checks begin at once.
+    init(
+        _ configuration: Configuration, _ snapshot: Snapshot, _ engine: Engine, _ events: EventLog
+    ) throws(Failure) {
+        let health = snapshot.healthOfPools
+        keeper = Keeper(health)
+        isIdle = health.allSatisfy { $0.rules.passive == nil && $0.rules.checks == nil }
+        pools = configuration.pools.map { pool in
+            NamedPool(name: pool.name, backends: pool.backendsBackupsLast.map(\.name))
+        }
+        self.events = events
+        checks = Checks(configuration, snapshot, engine)
+        try checks?.start()
+    }
+
+    /// How long the control thread may sleep.
+    static let tickMilliseconds: Int32 = 100
+
+    /// About that often.
+    func tick() {
+        if isIdle { return }
+        let now = Self.now
+        keeper.tick(now: now) { report($0) }
+        guard let checks else { return }
+        for result in checks.takeResults() {
+            keeper.noteCheck(pool: result.pool, backend: result.backend, failure: result.failure, now: now) {
+                report($0)
+            }
+        }
+        switch checks.look(&watch, now: now) {
+        case .began(let trouble): events.write(.error, "checks_stalled") { $0.text("cause", trouble.text) }
+        case .over: events.write(.info, "checks_resumed")
+        case nil: break
+        }
+    }
+
+    /// The clock of the workers.
+    private static var now: UInt64 {
+        let port = KernelPort.real
+        return port.monotonicNow(port.context)
+    }
+
+    private func report(_ event: HealthEvent) {
+        switch event {
+        case .change(let change):
+            events.write(change.to.takesNothing || change.to == .degraded ? .warning : .info, "health") {
+                record in
+                record.text("pool", pools[change.pool].name)
+                record.text("backend", pools[change.pool].backends[change.backend])
+                record.word("from", change.from.name)
+                record.word("to", change.to.name)
+                record.text("cause", change.text)
+                if change.to == .ejected {
+                    record.number("back_in_ms", change.backInNanoseconds / 1_000_000)
+                    record.number("repetition", UInt64(change.repetition))
+                }
+            }
+        case .panic(let pool, let isOn, let usable, let count):
+            events.write(isOn ? .error : .info, isOn ? "panic" : "panic_over") { record in
+                record.text("pool", pools[pool].name)
+                record.number("usable", UInt64(usable))
+                record.number("backends", UInt64(count))
+            }
+        }
+    }
+}

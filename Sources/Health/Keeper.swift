@@ -1,0 +1,245 @@
+// Whatever time, checks and operators do to backends, and nobody else: it notices what workers did, ends
+// ejections, warms up, and turns verdicts of checks into states. One thread drives it, with the clock passed in.
+//
+//   tick(now) -> what changed since the last one is noticed -> those that wait for a time are advanced
+
+import Balancing
+import Base
+
+public struct Keeper {
+    private var pools: [PoolKeeper]
+
+    public init(_ pools: [PoolHealth]) { self.pools = pools.map(PoolKeeper.init) }
+
+    /// Call it about every tenth of a second; what is due happens then.
+    public mutating func tick(now: UInt64, _ report: (HealthEvent) -> Void) {
+        for pool in pools.indices { pools[pool].tick(pool, now, report) }
+    }
+
+    /// An active check has ended; `failure` says why it failed, nil that it passed.
+    public mutating func noteCheck(
+        pool: Int, backend: Int, failure: String?, now: UInt64, _ report: (HealthEvent) -> Void
+    ) {
+        pools[pool].noteCheck(pool, backend, failure, now, report)
+    }
+
+    /// An operator's word. It holds until `enable`.
+    public mutating func order(
+        _ order: Order, pool: Int, backend: Int, now: UInt64, _ report: (HealthEvent) -> Void
+    ) {
+        pools[pool].obey(order, pool, backend, now, report)
+    }
+
+    public enum Order: Sendable { case enable, drain, disable }
+}
+
+/// What the keeper remembers of one backend.
+private struct KeptBackend {
+    /// The state that was seen last, and since when.
+    var state = BackendState.healthy
+    var since: UInt64 = 0
+    /// When it came into rotation last.
+    var servesSince: UInt64 = 0
+    /// Ejections that followed each other, and the length of the last one.
+    var ejections = 0
+    var ejectionNanoseconds: UInt64 = 0
+    var checks = CheckCount()
+}
+
+private struct PoolKeeper {
+    let health: PoolHealth
+    private var backends: [KeptBackend]
+    /// Those in a state that time ends.
+    private var waiting: [Int] = []
+    private var changesSeen: UInt64 = 0
+    private var isPanicking = false
+
+    private var candidates: Candidates { health.candidates }
+    private var passive: PassiveRules { health.rules.passive ?? PassiveRules() }
+
+    init(_ health: PoolHealth) {
+        self.health = health
+        backends = Array(repeating: KeptBackend(), count: health.candidates.count)
+    }
+
+    // MARK: - Time
+
+    mutating func tick(_ pool: Int, _ now: UInt64, _ report: (HealthEvent) -> Void) {
+        notice(pool, now, report)
+        for index in waiting { advance(index, pool, now, report) }
+        notice(pool, now, report)
+    }
+
+    /// Looks at all only where something changed. What changes meanwhile is seen the next time.
+    private mutating func notice(_ pool: Int, _ now: UInt64, _ report: (HealthEvent) -> Void) {
+        let changes = candidates.changes
+        if changes == changesSeen { return }
+        changesSeen = changes
+        waiting = []
+        for index in backends.indices {
+            let state = candidates.standing(index).state
+            if state != backends[index].state { noticeFailures(index, state, pool, now, report) }
+            if [.ejected, .warming, .degraded].contains(state) { waiting.append(index) }
+        }
+        let isPanicking = candidates.isPanicking
+        guard isPanicking != self.isPanicking else { return }
+        self.isPanicking = isPanicking
+        let usable = backends.filter { !$0.state.takesNothing }.count
+        report(.panic(pool: pool, isOn: isPanicking, usable: usable, of: backends.count))
+    }
+
+    /// A worker has ejected or degraded it.
+    private mutating func noticeFailures(
+        _ index: Int, _ state: BackendState, _ pool: Int, _ now: UInt64, _ report: (HealthEvent) -> Void
+    ) {
+        let cause = causeOfFailures(index)
+        var change = HealthChange(
+            pool: pool, backend: index, from: backends[index].state, to: state, cause: cause.cause)
+        if state == .ejected {
+            let isForgiven = now &- backends[index].servesSince >= passive.longestEjectNanoseconds
+            backends[index].ejections = isForgiven ? 1 : backends[index].ejections + 1
+            backends[index].ejectionNanoseconds = passive.ejection(number: backends[index].ejections)
+            backends[index].checks.forgetPassed()
+            change.backInNanoseconds = backends[index].ejectionNanoseconds
+            change.repetition = backends[index].ejections
+        }
+        backends[index].state = state
+        backends[index].since = min(cause.at, now)
+        report(.change(change))
+    }
+
+    private func causeOfFailures(_ index: Int) -> (cause: HealthChange.Cause, at: UInt64) {
+        let record = unsafe health.record(index)
+        let fault =
+            unsafe Fault(rawValue: record.pointee.lastFault.load(ordering: .relaxed)) ?? .connectFailed
+        let failed = unsafe Int(record.pointee.causeFailed.load(ordering: .relaxed))
+        let all = unsafe Int(record.pointee.causeOf.load(ordering: .relaxed))
+        let span = unsafe record.pointee.causeSpan.load(ordering: .relaxed)
+        let at = unsafe record.pointee.causeAt.load(ordering: .relaxed)
+        return all == 0
+            ? (.failures(count: failed, fault, spanNanoseconds: span), at)
+            : (.failureRate(failed: failed, of: all, fault), at)
+    }
+
+    private mutating func advance(
+        _ index: Int, _ pool: Int, _ now: UInt64, _ report: (HealthEvent) -> Void
+    ) {
+        let kept = backends[index]
+        let elapsed = now > kept.since ? now - kept.since : 0
+        switch kept.state {
+        case .ejected:
+            guard elapsed >= kept.ejectionNanoseconds, !mutant(.ejectionNeverEnds) else { return }
+            let cause = HealthChange.Cause.timeIsUp(afterNanoseconds: elapsed)
+            admit(index, pool, cause, now, report)
+        case .warming:
+            if let share = SlowStart.share(after: elapsed, of: health.rules.slowStartNanoseconds) {
+                let standing = candidates.standing(index)
+                if standing.state == .warming, standing.share != share {
+                    candidates.change(index, from: standing, to: Standing(.warming, share: share))
+                }
+            } else {
+                set(index, .healthy, pool, .slowStartOver, now, report)
+            }
+        case .degraded: recover(index, pool, now, report)
+        case .healthy, .unhealthy, .draining, .disabled: break
+        }
+    }
+
+    /// Half of the rate that degraded it is good enough, so that it does not go to and fro; or it has not failed
+    /// for long.
+    private mutating func recover(
+        _ index: Int, _ pool: Int, _ now: UInt64, _ report: (HealthEvent) -> Void
+    ) {
+        let (failed, all) = health.outcomes(index)
+        let lastFaultAt = unsafe health.record(index).pointee.lastFaultAt.load(ordering: .relaxed)
+        let quiet = now > lastFaultAt ? now - lastFaultAt : 0
+        if failed * 200 < passive.degradePercent * all {
+            set(index, .healthy, pool, .failsLess(failed: failed, of: all), now, report)
+        } else if quiet >= passive.ejectNanoseconds {
+            forgetFailures(index)
+            set(index, .healthy, pool, .noFailure(forNanoseconds: quiet), now, report)
+        }
+    }
+
+    // MARK: - Checks and orders
+
+    mutating func noteCheck(
+        _ pool: Int, _ index: Int, _ failure: String?, _ now: UInt64, _ report: (HealthEvent) -> Void
+    ) {
+        guard let rules = health.rules.checks else { return }
+        notice(pool, now, report)
+        let isNew = backends[index].checks.note(hasPassed: failure == nil, rules)
+        let (checks, state) = (backends[index].checks, backends[index].state)
+        switch checks.verdict {
+        case .passing:
+            let isReadmitted = state == .ejected && checks.passed >= rules.rise
+            guard (isNew && state == .unhealthy) || isReadmitted else { return }
+            admit(index, pool, .checksPassed(count: checks.passed), now, report)
+        case .failing:
+            guard isNew, state != .unhealthy, !state.isOrdered else { return }
+            set(index, .unhealthy, pool, .checksFailed(count: checks.failed, why: failure ?? ""), now, report)
+        case .unknown: break
+        }
+        notice(pool, now, report)
+    }
+
+    mutating func obey(
+        _ order: Keeper.Order, _ pool: Int, _ index: Int, _ now: UInt64, _ report: (HealthEvent) -> Void
+    ) {
+        notice(pool, now, report)
+        let isOut = backends[index].state.isOrdered
+        switch order {
+        case .drain: set(index, .draining, pool, .ordered, now, report)
+        case .disable: set(index, .disabled, pool, .ordered, now, report)
+        case .enable where isOut && backends[index].checks.verdict == .failing:
+            set(index, .unhealthy, pool, .ordered, now, report)
+        case .enable where isOut: admit(index, pool, .ordered, now, report)
+        case .enable: break
+        }
+        notice(pool, now, report)
+    }
+
+    // MARK: - States
+
+    /// Into rotation, with nothing held against it: slowly where the pool says so.
+    private mutating func admit(
+        _ index: Int, _ pool: Int, _ cause: HealthChange.Cause, _ now: UInt64,
+        _ report: (HealthEvent) -> Void
+    ) {
+        forgetFailures(index)
+        backends[index].servesSince = now
+        let isSlow = health.rules.slowStartNanoseconds > 0
+        set(index, isSlow ? .warming : .healthy, pool, cause, now, report)
+    }
+
+    private func forgetFailures(_ index: Int) {
+        let record = unsafe health.record(index)
+        unsafe record.pointee.consecutive.store(0, ordering: .relaxed)
+        if unsafe record.pointee.window.isOn { unsafe record.pointee.window.clear() }
+    }
+
+    /// A worker may make it worse at the same time, at most twice (degraded, ejected). What is meant to make it
+    /// better is off then, and the worker's word is noticed the next time.
+    private mutating func set(
+        _ index: Int, _ state: BackendState, _ pool: Int, _ cause: HealthChange.Cause, _ now: UInt64,
+        _ report: (HealthEvent) -> Void
+    ) {
+        let share = state == .warming ? SlowStart.leastShare : Standing.wholeShare
+        var old = candidates.standing(index)
+        while old.state != state {
+            guard state.takesNothing || old.state == backends[index].state else { return }
+            if candidates.change(index, from: old, to: Standing(state, share: share)) {
+                if old.state == .ejected { health.giveBackSeat() }
+                break
+            }
+            old = candidates.standing(index)
+        }
+        guard backends[index].state != state else { return }
+        report(
+            .change(
+                HealthChange(pool: pool, backend: index, from: backends[index].state, to: state, cause: cause)
+            ))
+        backends[index].state = state
+        backends[index].since = now
+    }
+}

@@ -1,0 +1,80 @@
+// What the tests of this folder share: a pool with health, its keeper, and a clock that they set.
+
+import Balancing
+import Base
+import Testing
+
+@testable import Health
+
+let second: UInt64 = 1_000_000_000
+let millisecond: UInt64 = 1_000_000
+
+struct Arrow: Hashable {
+    var from: BackendState
+    var to: BackendState
+}
+
+struct Clinic {
+    let health: PoolHealth
+    var keeper: Keeper
+    var now: UInt64 = 1000 * second
+    var events: [HealthEvent] = []
+
+    init(_ rules: HealthRules, backends: Int = 4, panicPercent: Int = 0) {
+        let shares = (0..<backends).map { BackendShare(identity: UInt64($0), weight: 1) }
+        let plan = PolicyPlan(.roundRobin, shares, panicPercent: panicPercent)
+        health = PoolHealth(rules, plan.candidates)
+        keeper = Keeper([health])
+        tick()
+    }
+
+    mutating func tick() { keeper.tick(now: now) { events.append($0) } }
+
+    /// Ticks every tenth of a second.
+    mutating func pass(_ nanoseconds: UInt64) {
+        let end = now + nanoseconds
+        while now < end {
+            now = min(now + 100 * millisecond, end)
+            tick()
+        }
+    }
+
+    func fail(_ index: Int, times: Int = 1, _ fault: Fault = .connectRefused) {
+        for _ in 0..<times { health.noteFault(index, fault, now: now) }
+    }
+
+    func succeed(_ index: Int, times: Int = 1) {
+        for _ in 0..<times { health.noteSuccess(index) }
+    }
+
+    mutating func check(_ index: Int, passes: Bool, times: Int = 1) {
+        for _ in 0..<times {
+            keeper.noteCheck(pool: 0, backend: index, failure: passes ? nil : "timeout", now: now) {
+                events.append($0)
+            }
+        }
+    }
+
+    mutating func order(_ order: Keeper.Order, _ index: Int) {
+        keeper.order(order, pool: 0, backend: index, now: now) { events.append($0) }
+    }
+
+    func state(_ index: Int) -> BackendState { health.candidates.standing(index).state }
+    func share(_ index: Int) -> Int { health.candidates.standing(index).share }
+
+    var changes: [HealthChange] {
+        events.compactMap { if case .change(let change) = $0 { change } else { nil } }
+    }
+    var arrows: Set<Arrow> { Set(changes.map { Arrow(from: $0.from, to: $0.to) }) }
+    var lastText: String { changes.last?.text ?? "" }
+}
+
+/// Everything on: five in a row, or half of twenty.
+func everything(slowStart: UInt64 = 0) -> HealthRules {
+    var rules = HealthRules()
+    rules.passive!.failureRatePercent = 50
+    rules.passive!.degradePercent = 30
+    rules.checks = CheckRules()
+    rules.slowStartNanoseconds = slowStart
+    return rules
+}
