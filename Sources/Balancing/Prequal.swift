@@ -15,7 +15,7 @@ enum Prequal {
     ) -> Int? {
         if let probes = tier.probes {
             probes.countChoice()
-            if !probes.isSuspended, let index = take(by: probes, tier.candidates, now, &pick) {
+            if !probes.isSuspended, let index = take(by: probes, tier.candidates, &random, now, &pick) {
                 return index
             }
         }
@@ -24,10 +24,11 @@ enum Prequal {
     }
 
     private static func take(
-        by probes: ProbePool, _ candidates: Candidates, _ now: UInt64, _ pick: inout Pick
+        by probes: ProbePool, _ candidates: Candidates, _ random: inout RandomSource, _ now: UInt64,
+        _ pick: inout Pick
     ) -> Int? {
         for attempt in 1...attempts {
-            guard let best = best(of: probes, candidates, now) else { return nil }
+            guard let best = best(of: probes, candidates, &random, now) else { return nil }
             // At the last attempt another worker had the use of the answer; it is no worse for that.
             guard probes.use(best.load, at: best.place) || attempt == attempts else { continue }
             guard candidates.take(best.load.backend) else { continue }
@@ -47,7 +48,9 @@ enum Prequal {
     }
 
     /// nil where too few backends are known.
-    private static func best(of probes: ProbePool, _ candidates: Candidates, _ now: UInt64) -> Best? {
+    private static func best(
+        of probes: ProbePool, _ candidates: Candidates, _ random: inout RandomSource, _ now: UInt64
+    ) -> Best? {
         let hotAbove = probes.hotAbove
         var best: Best?
         var usable = 0
@@ -57,6 +60,8 @@ enum Prequal {
                 load.backend < candidates.count, candidates.isUsable(load.backend)
             else { continue }
             usable += 1
+            // Who is warming up, or degraded, gets its share only, however idle it says it is.
+            guard candidates.admits(load.backend, &random) else { continue }
             let all = load.othersInFlight + max(candidates[load.backend].active.load(ordering: .relaxed), 0)
             // With half a share its requests count twice.
             let inFlight = all * Standing.wholeShare / max(candidates.share(load.backend), 1)

@@ -219,7 +219,7 @@ extension Keys {
             trim: { _, rendered in rendered.withoutEmptyMappings })
     }
 
-    private static var headerFields: ValueType<[HeaderField]> {
+    static var headerFields: ValueType<[HeaderField]> {
         let value = headerValue("the value of a header")
         return ValueType<[HeaderField]>.mapping(
             expectation: "headers with their values, as in `{ x-env: prod }`",

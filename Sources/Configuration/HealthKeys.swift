@@ -10,6 +10,7 @@ extension Keys {
             title: "`health`", documentation: "When backends are taken out of rotation.",
             prototype: HealthSettings(),
             fields: [
+                Field("active", \.active, active, absent: "no checks"),
                 Field(
                     "passive", \.passive, passiveOrOff, absent: "on, as below",
                     "Ejects backends that fail sessions or requests; `off` leaves them in."),

@@ -2,6 +2,8 @@
 
 /// `health` of a pool.
 public struct HealthSettings: Equatable, Sendable {
+    /// nil: Weir does not ask.
+    public var active: ActiveSettings?
     /// nil is `off`.
     public var passive: PassiveSettings? = PassiveSettings()
     /// The failure rate that halves a backend's weight, in percent; nil is off.

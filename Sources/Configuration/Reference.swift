@@ -62,6 +62,8 @@ public enum ConfigurationReference {
         _ field: FieldShape, key: String, into rows: inout [Row], _ chapters: inout [Chapter]
     ) {
         switch field.shape {
+        case .section(let section) where section.fields.isEmpty:
+            rows.append(Row(key: key, field: field))
         case .section(let section):
             for inner in section.fields {
                 collect(inner, key: "\(key).\(inner.name)", into: &rows, &chapters)

@@ -1,4 +1,5 @@
-// Drives the keeper of all pools' health from the control thread, and writes what it reports to the event log.
+// Drives the keeper of all pools' health from the control thread, hands it the results of checks, and writes what it
+// reports to the event log. Also notices when checks stand still.
 
 import Balancing
 import Configuration
@@ -11,6 +12,9 @@ final class HealthKeeping {
     private var keeper: Keeper
     private let pools: [NamedPool]
     private let events: EventLog
+    /// nil where there are none.
+    private let checks: Checks?
+    private var watch = CheckWatch()
 
     private struct NamedPool {
         var name: String
@@ -21,7 +25,10 @@ final class HealthKeeping {
     /// Nothing can ever change.
     let isIdle: Bool
 
-    init(_ configuration: Configuration, _ snapshot: Snapshot, _ events: EventLog) {
+    /// Checks begin at once.
+    init(
+        _ configuration: Configuration, _ snapshot: Snapshot, _ engine: Engine, _ events: EventLog
+    ) throws(Failure) {
         let health = snapshot.healthOfPools
         keeper = Keeper(health)
         isIdle = health.allSatisfy { $0.rules.passive == nil && $0.rules.checks == nil }
@@ -29,6 +36,8 @@ final class HealthKeeping {
             NamedPool(name: pool.name, backends: pool.backendsBackupsLast.map(\.name))
         }
         self.events = events
+        checks = Checks(configuration, snapshot, engine)
+        try checks?.start()
     }
 
     /// How long the control thread may sleep.
@@ -37,7 +46,19 @@ final class HealthKeeping {
     /// About that often.
     func tick() {
         if isIdle { return }
-        keeper.tick(now: Self.now) { report($0) }
+        let now = Self.now
+        keeper.tick(now: now) { report($0) }
+        guard let checks else { return }
+        for result in checks.takeResults() {
+            keeper.noteCheck(pool: result.pool, backend: result.backend, failure: result.failure, now: now) {
+                report($0)
+            }
+        }
+        switch checks.look(&watch, now: now) {
+        case .began(let trouble): events.write(.error, "checks_stalled") { $0.text("cause", trouble.text) }
+        case .over: events.write(.info, "checks_resumed")
+        case nil: break
+        }
     }
 
     /// The clock of the workers.

@@ -82,6 +82,7 @@ struct Sizing {
         if configuration.pools.contains(where: { $0.balance == .prequal }) {
             ownDescriptors += LoadProbing.descriptorLimit
         }
+        ownDescriptors += Checks.descriptors(of: configuration)
         if let admin = configuration.admin { ownDescriptors += AdminServer.descriptorLimit(admin) }
         self.ownDescriptors = ownDescriptors
         let http = configuration.listeners.filter { $0.mode == .http }

@@ -68,7 +68,7 @@ public final class Server {
         _ = weir_random_bytes(&seed, 8)
         shared.initialize(to: SharedState(snapshot: snapshot, seed: seed))
         probing = LoadProbing(configuration, snapshot, engine, events)
-        health = HealthKeeping(configuration, snapshot, events)
+        health = try HealthKeeping(configuration, snapshot, engine, events)
         admin = configuration.admin.map { AdminServer($0) }
         report(configuration, engine, sizing, configuredSessions: configuredSessions)
         do throws(Failure) {

@@ -28,7 +28,9 @@ extension Worker {
         if exchange.pointee.route != Exchange.noRoute {
             record.number("route", UInt64(exchange.pointee.route) + 1)
         }
-        if session.pointee.attempts > 0 { writeBackend(&record, session, exchange) }
+        if session.pointee.attempts > 0 || exchange.pointee.reason == .noBackend {
+            writeBackend(&record, session, exchange)
+        }
         record.word("reason", exchange.pointee.reason.name)
         writeCause(&record, session, exchange)
         if exchange.pointee.isUpgraded { record.flag("upgraded") }
@@ -72,8 +74,10 @@ extension Worker {
     ) {
         let pool = snapshot.pool(Int(session.pointee.pool))
         record.text("pool", pool.pointee.name)
-        record.text("backend", (pool.pointee.backends + Int(session.pointee.backend)).pointee.name)
-        record.number("attempts", UInt64(session.pointee.attempts))
+        if session.pointee.attempts > 0 {
+            record.text("backend", (pool.pointee.backends + Int(session.pointee.backend)).pointee.name)
+            record.number("attempts", UInt64(session.pointee.attempts))
+        }
         if let failure = exchange.pointee.lastFailure { record.word("retried", failure.name) }
         writePick(&record, session)
     }

@@ -24,6 +24,7 @@ extension HealthRules {
             rules.maxEjectedPercent = settings.maxEjectedPercent
             return rules
         }
+        checks = pool.health.active.map { CheckRules(fall: $0.fall, rise: $0.rise) }
         slowStartNanoseconds = pool.slowStartNanoseconds
     }
 }

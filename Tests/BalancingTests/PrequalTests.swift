@@ -168,6 +168,20 @@ private final class World {
         #expect(worker.pick(now: start) == 1)
     }
 
+    @Test func whoIsWarmingUpGetsItsShareOnly() {
+        let world = World(backends: 3)
+        for backend in 0..<3 { world.tell(backend, inFlight: 0, microseconds: UInt32(backend * 1000)) }
+        world.plan.candidates.change(0, from: .healthy, to: Standing(.warming, share: 64))
+        var chosen = [0, 0, 0]
+        for _ in 0..<400 {
+            world.tell(0, inFlight: 0, microseconds: 0)
+            world.tell(1, inFlight: 0, microseconds: 1000)
+            chosen[world.pick().index!] += 1
+        }
+        #expect((60...140).contains(chosen[0]))
+        #expect(chosen[0] + chosen[1] == 400)
+    }
+
     @Test func backupsAreChosenWithoutProbes() {
         let world = World(backends: 1, backups: 1)
         var sequence = CandidateSequence()

@@ -43,6 +43,50 @@ private func expectRoundTrip(_ configuration: Configuration) throws {
     try expectRoundTrip(configuration)
 }
 
+@Test func checksAreReadAndWritten() throws {
+    let http = try read(
+        file(
+            pool: "health: { active: { http: { path: /healthz?a=1, method: GET, host: x.test, "
+                + "headers: { x-check: \"1\" }, expect: [200, 300-399], body: ok }, interval: 1s, timeout: 500ms, "
+                + "fall: 2, rise: 1, jitter: 0% } }"))
+    let active = try #require(http.pools[0].health.active)
+    #expect(active.http?.path == "/healthz?a=1")
+    #expect(active.http?.host == "x.test")
+    #expect(active.http?.headers == [HeaderField(name: "x-check", value: "1")])
+    #expect(active.http?.expect.map(\.statuses) == [200...200, 300...399])
+    #expect(active.http?.body == "ok")
+    #expect(active.intervalNanoseconds == 1_000_000_000)
+    #expect((active.fall, active.rise, active.jitterPercent) == (2, 1, 0))
+    try expectRoundTrip(http)
+    for kind in ["tcp: {}", "redis: {}", "postgres: {}", "http: {}", #"send: "PING\r\n", expect: "+PONG""#] {
+        try expectRoundTrip(try read(file(pool: "health: { active: { \(kind) } }")))
+    }
+    let plain = try read(file(pool: "health: { active: { tcp: {} } }")).pools[0].health.active
+    #expect(plain?.intervalNanoseconds == 5_000_000_000)
+    #expect(plain?.tcp != nil && plain?.http == nil)
+}
+
+@Test(
+    arguments: [
+        ("{ interval: 1m }", "10:23 a check needs to know what to ask"),
+        ("{ send: x }", "10:25 `send` needs `expect`"),
+        ("{ tcp: {}, http: {} }", "10:34 `http` beside `tcp`: a backend is checked in one way"),
+        ("{ redis: {}, send: x }", "10:36 `send` has no meaning with `redis`"),
+        ("{ tcp: {}, timeout: 6s }", "10:43 a check may take 6s, and the next one begins after 5s"),
+        ("{ tcp: {}, fall: 0 }", "10:40 `0` is out of range"),
+        ("{ tcp: {}, jitter: 60% }", "10:42 `60%` is out of range"),
+        ("{ tcp: { port: 5 } }", "10:32 unknown key `port` in `tcp`"),
+        ("{ http: { path: healthz } }", "10:39 `healthz` cannot be asked for"),
+        ("{ http: { expect: 99 } }", "10:41 `99` is no status"),
+        ("{ http: { expect: 300-200 } }", "10:41 `300-200` is no status"),
+        ("{ http: { method: POST } }", "10:41 unknown method `POST`"),
+        ("{ http: { method: HEAD, body: x } }", "10:47 an answer to `HEAD` has no body"),
+        ("{ http: { headers: { host: x } } }", "10:44 `host` is a key beside `headers`"),
+    ] as [(String, String)])
+func wrongChecks(active: String, message: String) {
+    #expect(messages(in: file(pool: "health: { active: \(active) }")) == [message])
+}
+
 @Test(
     arguments: [
         ("slow_start: 30", "10:17 `30` has no unit"),

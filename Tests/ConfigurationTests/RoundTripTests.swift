@@ -50,9 +50,6 @@ private func expectRoundTrip(_ configuration: Configuration) throws {
                   idle: 64
                   idle_timeout: 1m
                   max_requests: 0
-                breaker:
-                  max_pending: 1024
-                  pending_timeout: 1s
                 health:
                   passive:
                     consecutive_failures: 5
@@ -64,6 +61,9 @@ private func expectRoundTrip(_ configuration: Configuration) throws {
                     max_ejected: 50%
                   panic_below: 1%
                 slow_start: off
+                breaker:
+                  max_pending: 1024
+                  pending_timeout: 1s
 
             """)
 }
