@@ -75,10 +75,11 @@ let package = Package(
         .target(
             name: "Control",
             dependencies: [
-                "Balancing", "Base", "CLinux", "Configuration", "Health", "HTTP1", "Routing", "Telemetry", "Dataplane",
+                "Balancing", "Base", "CLinux", "Configuration", "Health", "HTTP1", "Routing", "Telemetry",
+                "Dataplane",
                 "Probing", "Ring", "EmulatedKernel",
             ],
-            swiftSettings: common),
+            resources: [.embedInCode("Admin/dashboard.html")], swiftSettings: common),
         .target(
             name: "Simulation",
             dependencies: [

@@ -20,6 +20,11 @@ package enum Mutant: String, CaseIterable, Sendable {
     case headDeadlineProlonged, responseHeadAwaitedForEver, droppedBodyIsRequest, lastByteLeftOut, loggedTwice
     case closedBehindAnswer, requestLostAtRetry, partSentAgain, headGetsBody, pipelinedStopAtHalfClose
     case stickyIgnored, clientNotRemembered, oldCookieKept
+    case retryKeepsBudget, budgetIgnored, triesUncounted, postTriedAgain, sameBackendTried,
+        sendingRequestReused,
+        triedAgainWhateverFailed, tryLeavesAnswer
+    // Of those who wait for a place.
+    case pendingNotWoken, poolPlaceKept, pendingOutOfOrder, pendingForEver
 
     #if MUTANTS
         /// The defect that is active in this process; set once, before any worker.

@@ -7,6 +7,8 @@ public struct Configuration: Equatable, Sendable {
     public var workers = WorkerCount.automatic
     public var engine = EngineChoice.automatic
     public var limits = ProcessLimits()
+    /// nil: nobody can look at it.
+    public var admin: AdminSettings?
     public var logs = LogSettings()
     /// In the order of the file.
     public var listeners: [Listener] = []

@@ -31,6 +31,8 @@ public final class Server {
     private let reports: Int32
     private let signals: Int32
     private let health: HealthKeeping
+    /// nil where nobody may look.
+    private let admin: AdminServer?
     private let startedAt = monotonicSeconds()
     private var memory: MemoryWatch?
     /// While draining: when sessions are cut, when progress is reported next, and when workers that still
@@ -58,7 +60,7 @@ public final class Server {
         let addresses = try Self.resolve(configuration)
         let inherited = try InheritedSocket.takeAll()
         listening = try Listening.open(configuration, workers: sizing.workers, inherited: inherited)
-        let snapshot = Snapshot(configuration) { backend in
+        let snapshot = Snapshot(configuration, workers: sizing.workers) { backend in
             backend.address.socketAddress ?? addresses[backend.address]!
         }
         shared = .allocate(capacity: 1)
@@ -67,12 +69,16 @@ public final class Server {
         shared.initialize(to: SharedState(snapshot: snapshot, seed: seed))
         probing = LoadProbing(configuration, snapshot, engine, events)
         health = try HealthKeeping(configuration, snapshot, engine, events)
+        admin = configuration.admin.map { AdminServer($0) }
         report(configuration, engine, sizing, configuredSessions: configuredSessions)
         do throws(Failure) {
+            try admin?.open()
             try startWorkers(configuration, snapshot, engine, sizing)
             try probing?.start()
+            try startAdmin(configuration, snapshot, engine)
         } catch {
             listening.removeUnixSockets()
+            admin?.removeSockets()
             throw error
         }
         Systemd.notify("READY=1\nSTATUS=serving")
@@ -84,6 +90,7 @@ public final class Server {
             if let failed = threads.first(where: { $0.currentState == .failed }) {
                 events.write(.error, "worker_failed") { $0.text("cause", failed.failure) }
                 listening.removeUnixSockets()
+                admin?.removeSockets()
                 return 1
             }
             if threads.allSatisfy({ $0.currentState == .ended }) || monotonicSeconds() >= leaveAt { break }
@@ -92,6 +99,7 @@ public final class Server {
         probing?.stop()
         summarise()
         listening.removeUnixSockets()
+        admin?.removeSockets()
         return 0
     }
 
@@ -192,6 +200,22 @@ public final class Server {
         while threads.contains(where: { $0.currentState == .starting }) { waitForReport() }
         if let failed = threads.first(where: { $0.currentState == .failed }) {
             throw Failure("a worker cannot start: \(failed.failure)")
+        }
+    }
+
+    private func startAdmin(
+        _ configuration: Configuration, _ snapshot: Snapshot, _ engine: Engine
+    ) throws(Failure) {
+        guard let admin else { return }
+        var wallClock = timespec()
+        clock_gettime(CLOCK_REALTIME, &wallClock)
+        try admin.start(
+            AdminFacts(
+                configuration: configuration, snapshot: snapshot, engine: engine,
+                addresses: listening.addresses, threads: threads, shared: shared, startedAt: startedAt,
+                startedAtSince1970: Double(wallClock.tv_sec) + Double(wallClock.tv_nsec) / 1e9))
+        events.write(.info, "admin_listening") { record in
+            record.text("addresses", admin.addresses.map(\.description).joined(separator: ", "))
         }
     }
 

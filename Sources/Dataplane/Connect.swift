@@ -41,6 +41,7 @@ extension Worker {
         session.pointee.backend = UInt16(index)
         session.pointee.holdsBackend = true
         session.pointee.trial = session.pointee.sequence.trial
+        tally(.tries, session)
         endWait(slot, session)
         rememberBackend(session)
         if session.pointee.isHTTP, attachIdle(slot, session) {
@@ -202,6 +203,7 @@ extension Worker {
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ code: Int32
     ) {
         counters.pointee.add(.connectFailures)
+        tally(.connectFailures, session)
         session.pointee.connectFailure = Reason(connectErrno: code)
         observeFailure(session, since: session.pointee.connectStartedAt)
         if let fault = Fault(ofConnect: session.pointee.connectFailure) { noteFault(session, fault) }

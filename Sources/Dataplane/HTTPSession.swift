@@ -93,7 +93,12 @@ extension Worker {
     private mutating func keepReceivingHTTP(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
     ) {
-        if direction == .toClient, session.pointee.connection == BackendConnection.none { return }
+        // Nothing is there to be received before a connection is: not from a backend that is tried next.
+        if direction == .toClient,
+            session.pointee.state != .relaying || session.pointee.connection == BackendConnection.none
+        {
+            return
+        }
         if session.relay(direction).pointee.phase != .copying { return }
         keepReceiving(slot, session, direction)
     }
@@ -221,12 +226,6 @@ extension Worker {
     ) {
         let relay = session.relay(direction)
         if direction == .toBackend, session.pointee.exchange != Exchange.none,
-            exchange(session).pointee.isReplayDue
-        {
-            replay(slot, session, exchange(session))
-            return
-        }
-        if direction == .toBackend, session.pointee.exchange != Exchange.none,
             exchange(session).pointee.isEndDue
         {
             exchange(session).pointee.isEndDue = false
@@ -300,6 +299,7 @@ extension Worker {
         if mutant(.loggedTwice), exchange.pointee.status == 502 { recordExchange(session, exchange) }
         releaseCandidate(session)
         countExchange(exchange)
+        tallyExchange(session, exchange)
         session.pointee.exchange = Exchange.none
         if mutant(.exchangeLeaked), reason == .clientReset { return }
         exchanges.release(number)

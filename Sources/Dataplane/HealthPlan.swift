@@ -52,6 +52,7 @@ extension Worker {
 
     func noteFault(_ session: UnsafeMutablePointer<Session>, _ fault: Fault) {
         guard session.pointee.holdsBackend else { return }
+        tally(.failures, session)
         snapshot.pool(Int(session.pointee.pool)).pointee.health.noteFault(
             Int(session.pointee.backend), fault, trial: session.pointee.trial, now: now)
         session.pointee.trial = .noTrial

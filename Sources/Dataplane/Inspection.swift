@@ -30,6 +30,8 @@ package struct SessionView {
     /// It waits for a place at a backend, since then.
     package let isPending: Bool
     package let pendingSince: UInt64
+    /// Its request counts in the retry budget of its pool.
+    package let isRetried: Bool
 }
 
 extension Worker {
@@ -48,7 +50,9 @@ extension Worker {
                     clientDescriptor: session.clientDescriptor,
                     backendDescriptor: session.backendDescriptor, acceptedAt: session.acceptedAt,
                     connectStartedAt: session.connectStartedAt, isPending: session.isPending,
-                    pendingSince: session.pendingSince))
+                    pendingSince: session.pendingSince,
+                    isRetried: session.exchange != Exchange.none
+                        && exchanges[session.exchange].pointee.holdsRetry))
         }
     }
 

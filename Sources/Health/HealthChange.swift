@@ -41,7 +41,8 @@ public struct HealthChange: Equatable, Sendable {
                 "\(count) consecutive \(fault.name) in \(seconds(span))"
             case .failureRate(let failed, let all, let fault):
                 "\(failed) of the last \(all) failed, the last with \(fault.name)"
-            case .trialPassed(let length): "a session on trial went well, \(seconds(length)) after its ejection"
+            case .trialPassed(let length):
+                "a session on trial went well, \(seconds(length)) after its ejection"
             case .trialFailed(let fault): "\(fault.name) on trial"
             case .checksFailed(let count, let why):
                 "\(count) \(count == 1 ? "check" : "consecutive checks") failed: \(why)"

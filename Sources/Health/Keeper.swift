@@ -86,7 +86,9 @@ private struct PoolKeeper {
             let state = standing.state
             // The trial has failed where it is over and the backend still out.
             let isOutAgain = state == .ejected && backends[index].wasOnTrial && standing.trial == .none
-            if state != backends[index].state || isOutAgain { noticeFailures(index, state, pool, now, report) }
+            if state != backends[index].state || isOutAgain {
+                noticeFailures(index, state, pool, now, report)
+            }
             if [.ejected, .warming, .degraded].contains(state) { waiting.append(index) }
         }
         let isPanicking = candidates.isPanicking

@@ -137,7 +137,8 @@ public enum Simulation {
             (.refused, .refused), (.acceptPaused, .acceptPauses), (.buffersExhausted, .buffersExhausted),
             (.splicedUp, .spliceUpgrades), (.splicedDown, .spliceDowngrades),
             (.logRecordsDropped, .logDropped), (.staleCompletions, .staleCompletions),
-            (.bytesIn, .bytesIn), (.bytesOut, .bytesOut),
+            (.bytesIn, .bytesIn), (.bytesOut, .bytesOut), (.waits, .pended), (.retries, .retries),
+            (.retriesOverBudget, .retriesOverBudget),
         ] {
             coverage.add(happening, counters.pointee[counter])
         }

@@ -84,6 +84,8 @@ struct WorldPlan {
         if last.oneIn(5) { drawLimits(&last) }
         var pending = PlanSource(random: RandomSource(seed: name.seed ^ 0x9E4D_1A57))
         if pending.oneIn(4) { drawPending(&pending) }
+        var retries = PlanSource(random: RandomSource(seed: name.seed ^ 0x2E72_0149))
+        if isHTTP, retries.oneIn(4) { drawRetries(&retries) }
     }
 
     private mutating func drawPolicies(_ source: inout PlanSource) {

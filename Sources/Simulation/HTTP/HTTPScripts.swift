@@ -43,6 +43,8 @@ struct HTTPSource {
     let bufferBytes: Int
     let bulkBytes: Int
     let patienceNanoseconds: UInt64
+    /// Statuses that somebody tries again on: frequent where there are any.
+    let retriedStatuses: [Int]
 
     mutating func below(_ bound: Int) -> Int { bound <= 0 ? 0 : Int(random.next() % UInt64(bound)) }
     mutating func oneIn(_ count: Int) -> Bool { below(count) == 0 }
@@ -142,6 +144,7 @@ struct HTTPSource {
     mutating func answer(_ number: Int32, to request: RequestPlan) -> AnswerPlan {
         var plan = AnswerPlan(number: number, request: request.number)
         plan.status = [200, 200, 200, 201, 204, 304, 404, 500][isStrict ? 0 : below(8)]
+        if !retriedStatuses.isEmpty, oneIn(2) { plan.status = retriedStatuses[below(retriedStatuses.count)] }
         plan.bodyBytes = size()
         switch below(5) {
         case 0: plan.framing = .untilClose
