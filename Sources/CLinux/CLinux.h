@@ -28,6 +28,14 @@ static inline int weir_replace_descriptor(int source, int target) {
 static inline int weir_accept_nonblocking(int listener) {
     return (int)syscall(SYS_accept4, listener, 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK);
 }
+// The user at the other end of a unix socket (SO_PEERCRED, unix(7)). 0, or -1 with errno set.
+static inline int weir_peer_user(int descriptor, unsigned int *user) {
+    struct { int process; unsigned int user, group; } peer;
+    socklen_t length = sizeof peer;
+    int result = getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &length);
+    if (result == 0) *user = peer.user;
+    return result;
+}
 // Core masks of the calling thread, as plain bytes. Answers how many bytes count, or a negative number.
 static inline int weir_get_affinity(unsigned char *mask, size_t bytes) {
     return (int)syscall(SYS_sched_getaffinity, 0, bytes, mask);

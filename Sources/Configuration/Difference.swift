@@ -40,13 +40,14 @@ extension ConfigurationChange: CustomStringConvertible {
 extension Configuration {
     /// Keys of the whole process that hold until it ends: memory is sized by them, or files are open.
     private static let keptKeys = [
-        "workers", "engine", "limits", "logs.access", "logs.events", "logs.format",
+        "workers", "engine", "limits", "admin", "logs.access", "logs.events", "logs.format",
     ]
 
     /// What a running process may take of `next`: everything but what holds until it ends.
     public func reloading(_ next: Configuration) -> Configuration {
         var result = next
         (result.workers, result.engine, result.limits) = (workers, engine, limits)
+        result.admin = admin
         result.logs = logs
         result.logs.successSampleShare = next.logs.successSampleShare
         return result
@@ -62,7 +63,7 @@ extension Configuration {
     }
 
     private func settingChanges(to next: Configuration) -> [ConfigurationChange] {
-        let (before, after) = (Keys.file.render(self), Keys.file.render(next))
+        let (before, after) = (Keys.file.render(withoutSecrets), Keys.file.render(next.withoutSecrets))
         let lines = Self.lines(before, after, except: ["listeners", "pools"])
         let kept = lines.filter { line in
             Self.keptKeys.contains { line.hasPrefix($0 + ":") || line.hasPrefix($0 + ".") }

@@ -29,6 +29,7 @@ enum Keys {
                     "watch", \.watch, .truth,
                     "The file is applied anew when it has changed, as on SIGHUP."),
                 Field("limits", \.limits, processLimits),
+                Field("admin", \.admin, admin, absent: "no admin API"),
                 Field("logs", \.logs, logs),
                 Field(
                     "listeners", \.listeners,
@@ -214,7 +215,7 @@ enum Keys {
     /// Loose: the reader says precisely what is wrong with an address.
     private static let addressPattern = "^(unix:/.+|.+:[0-9]+)$"
 
-    private static var bindAddress: ValueType<Address> {
+    static var bindAddress: ValueType<Address> {
         let type = ValueType<Address>.scalar(
             expectation: "an address such as `0.0.0.0:6379`, `[::]:6379` or `unix:/path`",
             shape: .text(pattern: addressPattern),

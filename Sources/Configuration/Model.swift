@@ -9,6 +9,8 @@ public struct Configuration: Equatable, Sendable {
     /// The file is applied anew when it has changed.
     public var watch = false
     public var limits = ProcessLimits()
+    /// nil: nobody can look at it.
+    public var admin: AdminSettings?
     public var logs = LogSettings()
     /// In the order of the file.
     public var listeners: [Listener] = []

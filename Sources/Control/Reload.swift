@@ -110,6 +110,7 @@ extension Server {
         let isProbedAlike = generation.successions.enumerated().allSatisfy { $1.isSame && $1.before == $0 }
         if probing != nil, !isProbedAlike { probing?.stop() }
         generations.replace(with: generation)
+        showToAdmin(generation)
         followBackends(generation, isProbedAlike)
         generation.publish(shared)
         threads.forEach { $0.wake() }

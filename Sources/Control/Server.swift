@@ -39,7 +39,10 @@ public final class Server {
     private let reports: Int32
     private let signals: Int32
     let health: HealthKeeping
+    /// nil where nobody may look.
+    private let admin: AdminServer?
     private let startedAt = monotonicSeconds()
+    private let startedAtSince1970 = secondsSince1970()
     private var memory: MemoryWatch?
     /// While draining: when sessions are cut, when progress is reported next, and when workers that still
     /// wait (for somebody to read their log) are left behind.
@@ -82,12 +85,16 @@ public final class Server {
         self.engine = engine
         probing = LoadProbing(first, engine, events)
         health = try HealthKeeping(first, engine, events)
+        admin = configuration.admin.map { AdminServer($0) }
         report(configuration, engine, sizing, configuredSessions: configuredSessions)
         do throws(Failure) {
+            try admin?.open()
             try startWorkers(configuration, engine, sizing)
             try probing?.start()
+            try startAdmin()
         } catch {
             listening.removeUnixSockets()
+            admin?.removeSockets()
             throw error
         }
         Systemd.notify("READY=1\nSTATUS=serving")
@@ -99,6 +106,7 @@ public final class Server {
             if let failed = threads.first(where: { $0.currentState == .failed }) {
                 events.write(.error, "worker_failed") { $0.text("cause", failed.failure) }
                 listening.removeUnixSockets()
+                admin?.removeSockets()
                 return 1
             }
             if threads.allSatisfy({ $0.currentState == .ended }) || monotonicSeconds() >= leaveAt { break }
@@ -107,6 +115,7 @@ public final class Server {
         probing?.stop()
         summarise()
         listening.removeUnixSockets()
+        admin?.removeSockets()
         return 0
     }
 
@@ -212,6 +221,24 @@ public final class Server {
         if let failed = threads.first(where: { $0.currentState == .failed }) {
             throw Failure("a worker cannot start: \(failed.failure)")
         }
+    }
+
+    private func startAdmin() throws(Failure) {
+        guard let admin else { return }
+        try admin.start(adminFacts(generations.current))
+        events.write(.info, "admin_listening") { record in
+            record.text("addresses", admin.addresses.map(\.description).joined(separator: ", "))
+        }
+    }
+
+    /// What the admin API shows from here on.
+    func showToAdmin(_ generation: Generation) { admin?.show(adminFacts(generation)) }
+
+    private func adminFacts(_ generation: Generation) -> AdminFacts {
+        AdminFacts(
+            generation: generation, engine: engine,
+            addresses: generation.configuration.listeners.indices.map(listening.addresses), threads: threads,
+            shared: shared, startedAt: startedAt, startedAtSince1970: startedAtSince1970)
     }
 
     private func waitForReport() {
@@ -358,6 +385,12 @@ public final class Server {
             record.endObject()
         }
     }
+}
+
+private func secondsSince1970() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
 }
 
 func monotonicSeconds() -> Double {

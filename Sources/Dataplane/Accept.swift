@@ -342,6 +342,7 @@ extension Worker {
         let listener = acceptor.socket.listener
         let epoch = acceptor.last ?? self.epoch
         let plan = epoch.pointee.snapshot.listener(listener)
+        tally(.accepted, listener: plan)
         plan.pointee.sessions.pointee.value.wrappingAdd(1, ordering: .relaxed)
         nextIdentifier &+= 1
         let session = sessions[slot]

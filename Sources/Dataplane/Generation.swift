@@ -13,10 +13,12 @@ import Synchronization
 /// A listener through all versions that have its name and mode.
 final class ListenerIdentity {
     let number: UInt32
+    let counted: TallyMemory
     private let memory: UnsafeMutablePointer<SharedCount>
 
-    init(number: UInt32) {
+    init(number: UInt32, workers: Int) {
         self.number = number
+        counted = .listener(workers: workers)
         memory = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
             .bindMemory(to: SharedCount.self, capacity: 1)
         memory.initialize(to: SharedCount())
@@ -103,6 +105,7 @@ public final class Generation {
         }
         self.pools = pools
         var builder = ListenerBuilder(before?.identities ?? [:], before?.limits ?? [:], seed: seed)
+        builder.workers = workers
         builder.nextNumber = before?.nextListenerNumber ?? 0
         snapshot = builder.snapshot(configuration, pools, memory)
         identities = builder.identities
@@ -213,6 +216,7 @@ private struct ListenerBuilder {
     private let oldIdentities: [Generation.ListenerName: ListenerIdentity]
     private let oldLimits: [Generation.LimitName: RateTableMemory]
     private let seed: UInt64
+    var workers = 1
     var identities: [Generation.ListenerName: ListenerIdentity] = [:]
     var limits: [Generation.LimitName: RateTableMemory] = [:]
     var nextNumber: UInt32 = 0
@@ -246,7 +250,7 @@ private struct ListenerBuilder {
 
     private mutating func identify(_ listener: Listener) {
         let name = Generation.ListenerName(name: listener.name, mode: listener.mode)
-        identities[name] = oldIdentities[name] ?? ListenerIdentity(number: nextNumber)
+        identities[name] = oldIdentities[name] ?? ListenerIdentity(number: nextNumber, workers: workers)
         if oldIdentities[name] == nil { nextNumber += 1 }
         count(listener, nil, listener.rateLimit)
         for route in listener.routes { count(listener, route, route.rateLimit) }

@@ -42,6 +42,8 @@ final class PoolPart {
     /// One for each worker.
     let ofWorkers: [UnsafeMutablePointer<WorkerPool>]
     private let counters: PoolCounters
+    /// Of each backend.
+    private let counted: [TallyMemory]
     private let clients: ClientMemory?
     private let memory = SnapshotMemory()
 
@@ -55,7 +57,12 @@ final class PoolPart {
         counters = before?.counters ?? PoolCounters()
         let newIndex = before.map { Self.newIndex(from: $0, backends, addresses) }
         clients = Self.clients(settings, before?.clients, newIndex)
-        let made = Self.plan(settings, backends, addresses, counters, clients, memory)
+        var counted = backends.map { _ in TallyMemory?.none }
+        for (old, new) in (newIndex ?? []).enumerated() where new != WorkerPool.noBackend {
+            counted[Int(new)] = before?.counted[old]
+        }
+        self.counted = counted.map { $0 ?? .backend(workers: workers) }
+        let made = Self.plan(settings, addresses, counters, self.counted, clients, memory)
         if let before, let newIndex {
             for (old, new) in newIndex.enumerated() where new != WorkerPool.noBackend {
                 made.candidates.inherit(Int(new), from: before.plan.pointee.candidates, old)
@@ -126,12 +133,15 @@ final class PoolPart {
     }
 
     private static func plan(
-        _ pool: Pool, _ backends: [Backend], _ addresses: [SocketAddress], _ counters: PoolCounters,
+        _ pool: Pool, _ addresses: [SocketAddress], _ counters: PoolCounters, _ counted: [TallyMemory],
         _ clients: ClientMemory?, _ memory: SnapshotMemory
     ) -> PoolPlan {
-        let plans = zip(backends, addresses).map { backend, address in
-            BackendPlan(
-                name: memory.keep(backend.name), address: address, isTCP: address.family != AF_UNIX)
+        let backends = pool.backendsBackupsLast
+        let plans = backends.indices.map { index in
+            let address = addresses[index]
+            return BackendPlan(
+                name: memory.keep(backends[index].name), address: address,
+                isTCP: address.family != AF_UNIX, tally: counted[index].tally)
         }
         let balance = PolicyPlan(pool, backends)
         let health = PoolHealth(HealthRules(pool), balance.candidates)

@@ -53,6 +53,8 @@ struct Session: BitwiseCopyable {
     /// The same listener in the worker's present configuration.
     var currentListener: UInt16
     var pool: UnsafeMutablePointer<WorkerPool>
+    /// What it is to its backend while that is on trial, and has said nothing yet; else `Standing.noTrial`.
+    var trial = Standing.noTrial
     /// Index within the pool; meaningful while `holdsBackend`.
     var backend: UInt16
     /// How many backends were tried.

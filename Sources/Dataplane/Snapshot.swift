@@ -8,6 +8,7 @@ import Glibc
 import Health
 import Limiting
 import Routing
+import Telemetry
 
 /// One listener, compiled.
 public struct ListenerPlan {
@@ -30,6 +31,7 @@ public struct ListenerPlan {
     public let relay: RelayChoice
     /// nil in tcp mode.
     public let http: UnsafePointer<HTTPPlan>?
+    let tally: Tally
 }
 
 /// One backend, compiled.
@@ -38,6 +40,7 @@ public struct BackendPlan {
     public let address: SocketAddress
     /// TCP options apply (it is no unix socket).
     public let isTCP: Bool
+    let tally: Tally
 }
 
 /// One pool, compiled.
@@ -68,6 +71,9 @@ extension PoolPlan {
         @inline(__always)
         get { balance.candidates }
     }
+
+    /// Sessions and requests that wait for a place.
+    public var pendingCount: Int { max(load.pointee.pending.load(ordering: .relaxed), 0) }
 }
 
 public struct Snapshot: @unchecked Sendable {
@@ -161,7 +167,8 @@ extension ListenerPlan {
             sessionLimit: listener.limits.sessions ?? Int.max,
             sessionsPerClient: listener.limits.sessionsPerClient ?? 0, access: AccessPlan(listener, memory),
             rateLimit: limits.add(listener.rateLimit, of: listener, route: nil), relay: listener.relay,
-            http: listener.mode == .http ? memory.keep([HTTPPlan(listener, pools, &limits)]) : nil)
+            http: listener.mode == .http ? memory.keep([HTTPPlan(listener, pools, &limits)]) : nil,
+            tally: identity.counted.tally)
     }
 }
 

@@ -92,6 +92,7 @@ extension Worker {
             adoptPoolPlace(session, successor.pointee.plan)
         }
         session.pointee.backend = backend
+        session.pointee.trial = .noTrial
         session.pointee.sequence = CandidateSequence(keepingPickOf: session.pointee.sequence)
         if let sticky = session.pointee.sticky.index {
             let moved = pool.pointee.successorIndex(UInt16(sticky))

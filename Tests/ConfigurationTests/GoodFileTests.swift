@@ -28,6 +28,8 @@ import Testing
     #expect(configuration.limits.sessions == 1000)
     #expect(configuration.limits.buffers == 64)
     #expect(configuration.limits.bufferSizeBytes == 4096)
+    #expect(configuration.admin?.bind == [.unix(path: "/run/weir/admin.sock"), .ipv4(0, port: 9900)])
+    #expect(configuration.admin?.token == "0123456789abcdef")
     #expect(configuration.logs.access == .file(path: "/var/log/weir.log"))
     #expect(configuration.logs.events == .off)
     #expect(configuration.logs.format == .text)
@@ -52,6 +54,19 @@ import Testing
     #expect(site.backends.map(\.weight) == [1, 1, 5, 0])
     #expect(site.backends.map(\.maxSessions) == [nil, nil, 7, nil])
     #expect(site.backends[1].address == .ipv6(high: 0x2001_0DB8_0000_0000, low: 1, port: 80))
+}
+
+@Test func adminIsOffUnlessGiven() throws {
+    #expect(try read(file()).admin == nil)
+    let admin = try #require(try read(file(top: "admin: {}")).admin)
+    #expect(admin.bind == [AdminSettings.defaultBind] && admin.token == nil)
+    #expect(try read(file(top: "admin: { bind: \"[::1]:9900\" }")).admin?.token == nil)
+    #expect(try read(file(top: "admin: { bind: 127.1.2.3:9900 }")).admin?.token == nil)
+}
+
+@Test func aTokenIsNotShown() throws {
+    let shown = try read(fullFile).withoutSecrets.rendered()
+    #expect(!shown.contains("0123456789abcdef") && shown.contains("(hidden)"))
 }
 
 @Test func jsonIsRead() throws {

@@ -43,7 +43,28 @@ import Testing
         ("logs: { sample: 1.% }", "1:17 `1.%` is not a share", nil),
         ("logs: { sample: .5% }", "1:17 `.5%` is not a share", nil),
         ("logs: { sample: 0.00001% }", "1:17 `0.00001%` is not a share", nil),
-        ("admin: { bind: 127.0.0.1:1 }", "1:1 unknown key `admin` in the file", nil),
+        (
+            "admin: { bind: localhost:1 }", "1:16 `localhost` is a name; a listener binds an address",
+            "127.0.0.1:1"
+        ),
+        (
+            "admin: { bind: unix:relative }", "1:16 the path of `unix:relative` is not absolute",
+            "unix:/relative"
+        ),
+        (
+            "admin: { bind: 0.0.0.0:9900 }",
+            "1:8 `admin` needs a `token`: others than this host get to 0.0.0.0:9900", nil
+        ),
+        (
+            "admin: { bind: [127.0.0.1:1, \"[::]:9900\"] }",
+            "1:8 `admin` needs a `token`: others than this host get to [::]:9900", nil
+        ),
+        ("admin: { token: secret }", "1:17 the token has 6 characters", nil),
+        (
+            "admin: { token: \"0123456789 abcdef\" }",
+            "1:17 the token has a character that does not belong in one", nil
+        ),
+        ("admin: { tokn: 0123456789abcdef }", "1:10 unknown key `tokn` in `admin`", "token"),
     ] as [(String, String, String?)])
 func wrongValueOfTheProcess(line: String, message: String, suggestion: String?) {
     let text = file(top: line)
