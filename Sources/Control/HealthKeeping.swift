@@ -82,6 +82,12 @@ final class HealthKeeping {
                     record.number("repetition", UInt64(change.repetition))
                 }
             }
+        case .trial(let pool, let backend, let elapsed):
+            events.write(.info, "trial") { record in
+                record.text("pool", pools[pool].name)
+                record.text("backend", pools[pool].backends[backend])
+                record.number("ejected_ms", elapsed / 1_000_000)
+            }
         case .panic(let pool, let isOn, let usable, let count):
             events.write(isOn ? .error : .info, isOn ? "panic" : "panic_over") { record in
                 record.text("pool", pools[pool].name)

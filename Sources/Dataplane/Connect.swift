@@ -40,6 +40,7 @@ extension Worker {
         }
         session.pointee.backend = UInt16(index)
         session.pointee.holdsBackend = true
+        session.pointee.trial = session.pointee.sequence.trial
         tally(.tries, session)
         endWait(slot, session)
         rememberBackend(session)
@@ -270,6 +271,10 @@ extension Worker {
             let pool = snapshot.pool(Int(session.pointee.pool))
             if !mutant(.backendNotReleased) || session.pointee.state == .closing {
                 pool.pointee.candidates.release(Int(session.pointee.backend))
+            }
+            if session.pointee.trial != .noTrial {
+                pool.pointee.health.endTrial(Int(session.pointee.backend), session.pointee.trial)
+                session.pointee.trial = .noTrial
             }
             session.pointee.holdsBackend = false
             releasePoolPlace(session)

@@ -11,7 +11,7 @@ public struct Coverage {
         case buffersExhausted, starved, splicedUp, splicedDown, overflowedCompletions
         case logRecords, logRecordsDropped, unknownClients, staleCompletions
         case bytesIn, bytesOut, waits, retries, retriesOverBudget
-        case ejected, readmitted, warmed, degraded, panicked
+        case ejected, onTrial, readmitted, warmed, degraded, panicked
     }
 
     private static let faultCount = Fault.allCases.count
