@@ -21,7 +21,6 @@ package enum Mutant: String, CaseIterable, Sendable {
     case closedBehindAnswer, requestLostAtRetry, partSentAgain, headGetsBody, pipelinedStopAtHalfClose
     case stickyIgnored, clientNotRemembered, oldCookieKept
     case retryKeepsBudget, budgetIgnored, triesUncounted, postTriedAgain, sameBackendTried,
-
         triedAgainWhateverFailed, tryLeavesAnswer
     // Of those who wait for a place.
     case pendingNotWoken, poolPlaceKept, pendingOutOfOrder, pendingForEver
