@@ -20,6 +20,7 @@ package enum Mutant: String, CaseIterable, Sendable {
     case headDeadlineProlonged, responseHeadAwaitedForEver, droppedBodyIsRequest, lastByteLeftOut, loggedTwice
     case closedBehindAnswer, requestLostAtRetry, partSentAgain, headGetsBody, pipelinedStopAtHalfClose
     case stickyIgnored, clientNotRemembered, oldCookieKept
+    case hedgeNotReleased, hedgeLoserKept
 
     #if MUTANTS
         /// The defect that is active in this process; set once, before any worker.
