@@ -25,7 +25,7 @@ FUZZ_SECONDS = 60
 # Configurations to start from; the schema is for editors.
 samples = tcp.yaml http.yaml redis.yaml postgres.yaml weir.schema.json
 
-.PHONY: help run build simulate test test-epoll simulate-mutants weir-bench choices skewed fuzz lint bench install \
+.PHONY: help run build simulate test test-epoll simulate-mutants weir-bench choices skewed fuzz lint bench chaos install \
 	uninstall clean packages run-packages test-packages bench-packages swift
 
 help: ## list the targets
@@ -77,6 +77,9 @@ lint: test-packages build ## check the format of the code and what the program i
 
 bench: bench-packages build weir-bench ## measure Weir side by side with HAProxy and nginx
 	$(PYTHON) Tests/Benchmarks/bench.py --weir $(WEIR)
+
+chaos: bench-packages build ## kill, stop and start backends under load, and count what clients notice
+	$(PYTHON) Tests/Chaos/chaos.py --weir $(WEIR)
 
 install: ## install program, man page, systemd unit, sample configurations (PREFIX, DESTDIR)
 	@test -x $(WEIR) || { echo 'Run make build first (as yourself), then make install.'; exit 1; }

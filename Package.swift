@@ -75,7 +75,8 @@ let package = Package(
         .target(
             name: "Control",
             dependencies: [
-                "Balancing", "Base", "CLinux", "Configuration", "Health", "HTTP1", "Routing", "Telemetry", "Dataplane",
+                "Balancing", "Base", "CLinux", "Configuration", "Health", "HTTP1", "Routing", "Telemetry",
+                "Dataplane",
                 "Probing", "Ring", "EmulatedKernel",
             ],
             swiftSettings: common),

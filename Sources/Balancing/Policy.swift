@@ -19,6 +19,15 @@ public enum Policy: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     case adaptive
     case prequal
 
+    /// True where `PolicyPlan.observe` has an effect.
+    @inlinable
+    public var followsLatency: Bool {
+        switch self {
+        case .peakEWMA, .prequal, .adaptive: true
+        case .roundRobin, .leastConnections, .random, .powerOfTwo, .ipHash, .ketama, .maglev: false
+        }
+    }
+
     /// As the configuration and the log name it.
     public var name: StaticString {
         switch self {

@@ -21,6 +21,11 @@ package enum Mutant: String, CaseIterable, Sendable {
     case closedBehindAnswer, requestLostAtRetry, partSentAgain, headGetsBody, pipelinedStopAtHalfClose
     case stickyIgnored, clientNotRemembered, oldCookieKept
     case hedgeNotReleased, hedgeLoserKept
+    case retryKeepsBudget, budgetIgnored, triesUncounted, postTriedAgain, sameBackendTried,
+        sendingRequestReused,
+        triedAgainWhateverFailed, tryLeavesAnswer
+    // Of those who wait for a place.
+    case pendingNotWoken, poolPlaceKept, pendingOutOfOrder, pendingForEver
 
     #if MUTANTS
         /// The defect that is active in this process; set once, before any worker.

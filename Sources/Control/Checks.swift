@@ -32,16 +32,6 @@ final class Checks: @unchecked Sendable {
         var askedAt: UInt64 = 0
     }
 
-    /// Why checks stand still; nil where they do not.
-    enum Trouble: Equatable {
-        /// The ring cannot be used.
-        case failed(String)
-        /// The thread has not turned for so long.
-        case stalled(nanoseconds: UInt64)
-        /// So many checks have not ended in their time.
-        case overdue(Int)
-    }
-
     // Of the thread.
     private var targets: [Target]
     private let engine: Engine
@@ -54,10 +44,8 @@ final class Checks: @unchecked Sendable {
     /// Checks at a time; the others wait in order.
     private static let inFlightLimit = 256
     /// Those that are due within this time are asked together: that halves what they cost.
-    private static let togetherNanoseconds: UInt64 = 10_000_000
+    private static let togetherNanoseconds: UInt64 = 20_000_000
     private static let longestTurnNanoseconds: UInt64 = 500_000_000
-    /// Beyond its timeout a check may take this long to end, and the thread to turn.
-    private static let patienceNanoseconds: UInt64 = 3_000_000_000
 
     /// nil where no pool has checks.
     init?(_ configuration: Configuration, _ snapshot: Snapshot, _ engine: Engine) {
@@ -134,12 +122,10 @@ final class Checks: @unchecked Sendable {
     }
 
     /// Whether checks still happen.
-    func trouble(now: UInt64) -> Trouble? {
-        if let failure = failure.withLock({ $0 }) { return .failed(failure) }
-        let turned = turnedAt.load(ordering: .relaxed)
-        if now > turned + Self.patienceNanoseconds { return .stalled(nanoseconds: now - turned) }
-        let overdue = overdue.load(ordering: .relaxed)
-        return overdue > 0 ? .overdue(overdue) : nil
+    func look(_ watch: inout CheckWatch, now: UInt64) -> CheckWatch.News? {
+        watch.look(
+            now: now, turnedAt: turnedAt.load(ordering: .relaxed), overdue: overdue.load(ordering: .relaxed),
+            failure: failure.withLock { $0 })
     }
 
     // MARK: - The thread
@@ -210,7 +196,7 @@ final class Checks: @unchecked Sendable {
     private func lookForOverdue(_ now: UInt64) {
         let count = targets.count { target in
             target.askedAt != 0
-                && now > target.askedAt + target.probe.timeoutNanoseconds + Self.patienceNanoseconds
+                && now > target.askedAt + target.probe.timeoutNanoseconds + CheckWatch.patienceNanoseconds
         }
         overdue.store(count, ordering: .relaxed)
     }

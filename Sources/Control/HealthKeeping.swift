@@ -14,7 +14,7 @@ final class HealthKeeping {
     private let events: EventLog
     /// nil where there are none.
     private let checks: Checks?
-    private var isInTrouble = false
+    private var watch = CheckWatch()
 
     private struct NamedPool {
         var name: String
@@ -54,25 +54,10 @@ final class HealthKeeping {
                 report($0)
             }
         }
-        reportTrouble(checks.trouble(now: now))
-    }
-
-    /// Once when it begins, and once when it is over. Verdicts stay what they are meanwhile.
-    private func reportTrouble(_ trouble: Checks.Trouble?) {
-        guard (trouble != nil) != isInTrouble else { return }
-        isInTrouble = trouble != nil
-        guard let trouble else {
-            events.write(.info, "checks_resumed")
-            return
-        }
-        events.write(.error, "checks_stalled") { record in
-            switch trouble {
-            case .failed(let cause): record.text("cause", cause)
-            case .stalled(let nanoseconds):
-                record.text(
-                    "cause", "the thread that checks has not turned for \(nanoseconds / 1_000_000_000) s")
-            case .overdue(let count): record.text("cause", "\(count) checks have not ended in their time")
-            }
+        switch checks.look(&watch, now: now) {
+        case .began(let trouble): events.write(.error, "checks_stalled") { $0.text("cause", trouble.text) }
+        case .over: events.write(.info, "checks_resumed")
+        case nil: break
         }
     }
 

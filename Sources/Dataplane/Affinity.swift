@@ -182,6 +182,11 @@ extension Worker {
         _ octets: UnsafePointer<UInt8>, _ head: RequestHead
     ) {
         let pool = snapshot.pool(Int(session.pointee.pool))
+        // First of all what most pools come to: the calls below copy the plan.
+        if case .none = pool.pointee.affinity {
+            session.pointee.sticky = StickyBackend(.notAsked)
+            return
+        }
         session.pointee.sticky = pool.pointee.stickyBackend(
             of: RequestView(head, base: octets, fields: http.fields), client: session.pointee.client, now: now
         )

@@ -90,13 +90,17 @@ extension Worker {
     /// What a request is chosen by.
     func noteKey(_ session: UnsafeMutablePointer<Session>, _ view: RequestView) {
         let pool = snapshot.pool(Int(session.pointee.pool))
-        guard let key = pool.pointee.key(view, client: session.pointee.client) else { return }
+        guard pool.pointee.balance.policy.needsKey,
+            let key = pool.pointee.key(view, client: session.pointee.client)
+        else { return }
         (session.pointee.key, session.pointee.keyOrigin) = key
     }
 
     /// The session's backend took so long to answer.
     func observeLatency(_ session: UnsafeMutablePointer<Session>, since start: UInt64) {
         let pool = snapshot.pool(Int(session.pointee.pool))
+        // The call copies the plan.
+        guard pool.pointee.balance.policy.followsLatency else { return }
         pool.pointee.balance.observe(Int(session.pointee.backend), nanoseconds: now &- start, now: now)
     }
 

@@ -80,8 +80,6 @@ struct Exchange: BitwiseCopyable {
     var retries: UInt8 = 0
     /// It is among those of its pool that are being retried.
     var holdsRetry = false
-    /// The next candidate is to have it, not the same one again.
-    var isForNext = false
     /// When no candidate is left, those that were tried are tried again.
     var mayStartOver = false
     var hedging = Hedging.notYet
@@ -89,8 +87,6 @@ struct Exchange: BitwiseCopyable {
     var hedge = BackendConnection.none
     /// Of the last try but one.
     var lastFailure: TryFailure?
-    /// It is sent again as soon as the kernel gives back the send that is under way.
-    var isReplayDue = false
     /// A response that ends with its connection has ended, or was reset: the send that is under way will tell.
     var isEndDue = false
     /// Why it did not end well; `ok` until then.

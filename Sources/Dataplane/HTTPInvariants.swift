@@ -99,7 +99,7 @@ extension Worker {
         let exchange = exchange(session)
         let phase = direction == .toBackend ? exchange.pointee.request.phase : exchange.pointee.response.phase
         guard phase == .head || phase == .body else { return }
-        if exchange.pointee.isReplayDue || exchange.pointee.isEndDue {
+        if exchange.pointee.isEndDue {
             expect(session.isInKernel(.sendToBackend), "what depends on a send waits for it")
             return
         }

@@ -245,6 +245,7 @@ extension Worker {
             relay.pointee.queue.isEmpty || mutant(.partSentAgain),
             exchange.pointee.method.isIdempotent || retryPlan(session, exchange).pointee.includesNonIdempotent
                 || mutant(.postSentAgain)
+                || mutant(.postTriedAgain) && retryPlan(session, exchange).pointee.attempts > 0
         {
             exchange.pointee.replay = buffer
             exchange.pointee.replayBytes = buffers.segment(buffer).pointee.length

@@ -250,6 +250,8 @@ extension Worker {
     ) {
         session.pointee.isHTTP = false
         exchange.pointee.isUpgraded = true
+        // It may last for days, and is not tried again.
+        releaseRetry(session, exchange)
         exchange.pointee.bytesInBefore =
             session.pointee.toBackend.received - heldBytes(session.relay(.toBackend))
         for direction in Direction.allCases {
@@ -324,10 +326,6 @@ extension Worker {
         let exchange = exchange(session)
         exchange.pointee.request.phase = .dropped
         stopRequest(session, exchange)
-        if exchange.pointee.isReplayDue {
-            if !session.isInKernel(.sendToBackend) { replay(slot, session, exchange) }
-            return
-        }
         if !session.isInKernel(.sendToBackend) { dropRequest(session, exchange) }
         if exchange.pointee.isEndDue {
             exchange.pointee.isEndDue = false
@@ -364,10 +362,10 @@ extension Worker {
                 noteBrokenResponse(session, exchange, reason)
             }
             _ = hedgeTakesOver(slot, session, exchange)
-        } else if canReplay(exchange) {
-            // The buffer is the kernel's until the send is back.
-            exchange.pointee.isReplayDue = session.isInKernel(.sendToBackend)
-            if !exchange.pointee.isReplayDue { replay(slot, session, exchange) }
+        } else if canReplay(exchange), prepareReplay(session, exchange) {
+            replay(slot, session, exchange)
+            counters.pointee.add(.requestsReplayed)
+            connectAgain(slot, session)
         } else {
             noteUnanswered(session, exchange)
             noteBrokenResponse(session, exchange, reason)
@@ -391,26 +389,38 @@ extension Worker {
             && exchange.pointee.firstByteAt == 0
     }
 
-    /// Sends the request again, on a new connection to the same backend or to the next one.
+    /// Sees to it that the kept buffer is ours alone: where its send is under way, a copy takes its place. False where
+    /// there is no buffer for that.
+    mutating func prepareReplay(
+        _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
+    ) -> Bool {
+        guard session.isInKernel(.sendToBackend), !mutant(.sendingRequestReused) else {
+            // Where its send failed it is still queued; it is kept, so that this does not give it back.
+            buffers.drop(&session.pointee.toBackend.queue)
+            return true
+        }
+        guard let copy = buffers.takeSpare() else { return false }
+        let original = exchange.pointee.replay
+        buffers.bytes(copy).copyMemory(
+            from: buffers.bytes(original), byteCount: Int(exchange.pointee.replayBytes))
+        // It goes with its connection.
+        buffers.segment(original).pointee.isKept = false
+        buffers.segment(copy).pointee.isKept = true
+        exchange.pointee.replay = copy
+        return true
+    }
+
+    /// The request stands in the queue again, whole, and has no connection.
     mutating func replay(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
     ) {
-        // Where its send failed it is still queued; it is kept, so that this does not give it back.
-        buffers.drop(&session.pointee.toBackend.queue)
         dropConnection(slot, session)
-        exchange.pointee.isReplayDue = false
         exchange.pointee.request.phase = .done
         let segment = buffers.segment(exchange.pointee.replay)
         segment.pointee.offset = 0
         segment.pointee.length = exchange.pointee.replayBytes
         enqueue(exchange.pointee.replay, session.relay(.toBackend))
         exchange.pointee.isReused = false
-        if exchange.pointee.isForNext {
-            tryNext(slot, session, exchange)
-            return
-        }
-        counters.pointee.add(.requestsReplayed)
-        connectAgain(slot, session)
     }
 
     /// The exchange cannot go on: the client gets an answer of ours, or a broken end where the response has begun.

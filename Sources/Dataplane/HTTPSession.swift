@@ -93,7 +93,12 @@ extension Worker {
     private mutating func keepReceivingHTTP(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
     ) {
-        if direction == .toClient, session.pointee.connection == BackendConnection.none { return }
+        // Nothing is there to be received before a connection is: not from a backend that is tried next.
+        if direction == .toClient,
+            session.pointee.state != .relaying || session.pointee.connection == BackendConnection.none
+        {
+            return
+        }
         if session.relay(direction).pointee.phase != .copying { return }
         keepReceiving(slot, session, direction)
     }
@@ -220,12 +225,6 @@ extension Worker {
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
     ) {
         let relay = session.relay(direction)
-        if direction == .toBackend, session.pointee.exchange != Exchange.none,
-            exchange(session).pointee.isReplayDue
-        {
-            replay(slot, session, exchange(session))
-            return
-        }
         if direction == .toBackend, session.pointee.exchange != Exchange.none,
             exchange(session).pointee.isEndDue
         {

@@ -42,7 +42,7 @@ extension Worker {
             exchange.pointee.method.isIdempotent || mutant(.postSentAgain), !exchange.pointee.wantsUpgrade,
             // Who is to come back to one backend is not served by another.
             session.pointee.sticky.finding == .notAsked,
-            let usual = latencies[Int(session.pointee.pool)].estimate
+            let usual = latencies[Int(session.pointee.pool)].estimate(after: settings.answersBeforeHedges)
         else { return UInt64.max }
         return exchange.pointee.requestSentAt &+ max(usual, Self.leastHedgeNanoseconds)
     }
@@ -84,7 +84,7 @@ extension Worker {
         let pool = session.pointee.pool
         let policy = policies + Int(pool)
         let choice = Choice(key: session.pointee.key, now: now, sticky: nil)
-        // Who is passed over here has a turn when the request is tried again.
+        // Where nobody is found, all have their turn when the request is tried again.
         var sequence = session.pointee.sequence
         for _ in 0..<Self.mostPassedOver {
             guard let index = policy.pointee.take(&sequence, choice) else { return nil }

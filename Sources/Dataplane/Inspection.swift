@@ -30,6 +30,10 @@ package struct SessionView {
     /// It waits for a place at a backend, since then.
     package let isPending: Bool
     package let pendingSince: UInt64
+    /// Its request counts in the retry budget of its pool.
+    package let isRetried: Bool
+    /// A second backend has its request as well.
+    package let isHedged: Bool
 }
 
 extension Worker {
@@ -48,7 +52,11 @@ extension Worker {
                     clientDescriptor: session.clientDescriptor,
                     backendDescriptor: session.backendDescriptor, acceptedAt: session.acceptedAt,
                     connectStartedAt: session.connectStartedAt, isPending: session.isPending,
-                    pendingSince: session.pendingSince))
+                    pendingSince: session.pendingSince,
+                    isRetried: session.exchange != Exchange.none
+                        && exchanges[session.exchange].pointee.holdsRetry,
+                    isHedged: session.exchange != Exchange.none
+                        && exchanges[session.exchange].pointee.hedging == .underWay))
         }
     }
 

@@ -226,7 +226,12 @@ extension Worker {
             if sessions[slot].pointee.waitsForSocket { waiting += 1 }
             if sessions[slot].pointee.isPending { pendingCount += 1 }
         }
-        for number in 0..<snapshot.poolCount where !pending.isEmpty(UInt16(number)) {
+        for number in 0..<snapshot.poolCount {
+            // Who has failed to connect may wait for the others.
+            guard let first = pending.first(UInt16(number)), sessions[first].pointee.connectFailure == .ok
+            else {
+                continue
+            }
             let pool = snapshot.pool(number)
             let isPoolFull =
                 pool.pointee.load.pointee.active.load(ordering: .relaxed) >= pool.pointee.breaker.maxSessions
@@ -235,6 +240,7 @@ extension Worker {
                     !pool.pointee.candidates.isUsable(index), "nobody waits for a place while there is one")
             }
         }
+        for number in 0..<snapshot.poolCount { checkLoad(ofPool: number) }
         expect(pendingCount == pending.count, "who waits for a place stands in a queue")
         expect(
             pendingCount == 0 || timers.isSet(pendingTimer), "somebody looks after those who wait for a place"
@@ -247,6 +253,29 @@ extension Worker {
         expect(
             multishots == shared.pointee.multishotAccepts.value.load(ordering: .relaxed),
             "the process counts its multishot accepts")
+    }
+
+    /// A pool's counts are its sessions.
+    private func checkLoad(ofPool number: Int) {
+        var (active, waiting, retries) = (0, 0, 0)
+        for slot in 0..<UInt32(sessions.highWater) where sessions.isLive(slot) {
+            let session = sessions[slot]
+            guard Int(session.pointee.pool) == number else { continue }
+            if session.pointee.holdsPoolPlace { active += 1 }
+            if session.pointee.isPending { waiting += 1 }
+            if session.pointee.exchange != Exchange.none, exchange(session).pointee.holdsRetry {
+                retries += 1
+            }
+            expect(
+                !session.pointee.holdsPoolPlace || session.pointee.holdsBackend,
+                "who has a place in a pool has a backend")
+        }
+        let pool = snapshot.pool(number)
+        let load = pool.pointee.load
+        expect(active == load.pointee.active.load(ordering: .relaxed), "a pool's places are its sessions")
+        expect(active <= pool.pointee.breaker.maxSessions, "a pool has no more sessions than it may")
+        expect(waiting == load.pointee.pending.load(ordering: .relaxed), "a pool counts who waits for it")
+        expect(retries == load.pointee.retries.load(ordering: .relaxed), "a pool counts what it retries")
     }
 
     func expect(_ condition: Bool, _ invariant: StaticString) {

@@ -5,7 +5,7 @@
 /// where it did not. So it rests where one in twenty takes longer (Robbins and Monro, 1951), and follows a pool that
 /// becomes slower within a few slow answers, one that becomes faster within some hundred.
 struct LatencyQuantile: BitwiseCopyable {
-    /// An estimate from fewer observations says nothing about one in twenty.
+    /// The estimate of fewer observations says nothing about one in twenty.
     static let enough: UInt32 = 20
     private static let stepShift: UInt64 = 6
     /// Steps up for one observation above: as many as there are steps down when the estimate is right.
@@ -14,8 +14,8 @@ struct LatencyQuantile: BitwiseCopyable {
     private var nanoseconds: UInt64 = 0
     private var count: UInt32 = 0
 
-    /// In nanoseconds; nil as long as too little was seen.
-    var estimate: UInt64? { count < Self.enough ? nil : nanoseconds }
+    /// In nanoseconds; nil until so many were seen, at most `enough`.
+    func estimate(after least: UInt32) -> UInt64? { count < least ? nil : nanoseconds }
 
     mutating func observe(nanoseconds observed: UInt64) {
         // One in twenty is about the longest of the first twenty.

@@ -70,7 +70,7 @@ struct PendingQueues: ~Copyable {
 
     /// Who has waited longest.
     func first(_ pool: UInt16) -> UInt32? {
-        let first = ends[Int(pool)].first
+        let first = mutant(.pendingOutOfOrder) ? ends[Int(pool)].last : ends[Int(pool)].first
         return first == 0 ? nil : first - 1
     }
 
@@ -134,6 +134,7 @@ extension Worker {
     func releasePoolPlace(_ session: UnsafeMutablePointer<Session>) {
         guard session.pointee.holdsPoolPlace else { return }
         session.pointee.holdsPoolPlace = false
+        if mutant(.poolPlaceKept) { return }
         snapshot.pool(Int(session.pointee.pool)).pointee.load.pointee.active
             .wrappingSubtract(1, ordering: .relaxed)
     }
@@ -163,7 +164,7 @@ extension Worker {
         pending.append(slot, session.pointee.pool)
         session.pointee.isPending = true
         session.pointee.state = .connecting
-        timers.set(slot, deadline: deadline)
+        timers.set(slot, deadline: mutant(.pendingForEver) ? .max : deadline)
         lookAtPendingSoon()
         counters.pointee.add(.pended)
         return true
@@ -179,12 +180,15 @@ extension Worker {
             .wrappingSubtract(1, ordering: .relaxed)
     }
 
-    /// Once a turn: whoever waits at the head of a queue tries again, and those behind while it works.
+    /// Once a turn: whoever waits at the head of a queue tries again, and those behind while it works. Each at most
+    /// once: who finds no socket for the one backend that has a place waits again, behind the others.
     mutating func servePending() {
-        guard pending.count > 0 else { return }
+        guard pending.count > 0, !mutant(.pendingNotWoken) else { return }
         for number in 0..<pending.poolCount {
             let pool = UInt16(number)
-            while let slot = pending.first(pool) {
+            var left = pending.count
+            while left > 0, let slot = pending.first(pool) {
+                left -= 1
                 sessions[slot].pointee.sequence = CandidateSequence()
                 connectNext(slot, sessions[slot])
                 if pending.first(pool) == slot { break }

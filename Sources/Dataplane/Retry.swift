@@ -104,7 +104,8 @@ extension Worker {
         _ failure: TryFailure
     ) -> Bool {
         let plan = retryPlan(session, exchange)
-        guard exchange.pointee.retries < plan.pointee.attempts, plan.pointee.takes(failure),
+        guard exchange.pointee.retries < plan.pointee.attempts || mutant(.triesUncounted),
+            plan.pointee.takes(failure) || mutant(.triedAgainWhateverFailed) && plan.pointee.attempts > 0,
             !exchange.pointee.hasAnswered, command == .run
         else { return false }
         return exchange.pointee.holdsRetry || takeRetry(session, exchange)
@@ -117,7 +118,9 @@ extension Worker {
         let plan = retryPlan(session, exchange)
         let pool = snapshot.pool(Int(session.pointee.pool))
         let before = pool.pointee.load.pointee.retries.wrappingAdd(1, ordering: .relaxed).oldValue
-        if before >= plan.pointee.budget(ofActive: pool.pointee.candidates.activeSum) {
+        if before >= plan.pointee.budget(ofActive: pool.pointee.candidates.activeSum),
+            !mutant(.budgetIgnored)
+        {
             pool.pointee.load.pointee.retries.wrappingSubtract(1, ordering: .relaxed)
             counters.pointee.add(.retriesOverBudget)
             return false
@@ -132,23 +135,23 @@ extension Worker {
     ) {
         guard exchange.pointee.holdsRetry else { return }
         exchange.pointee.holdsRetry = false
+        if mutant(.retryKeepsBudget) { return }
         snapshot.pool(Int(session.pointee.pool)).pointee.load.pointee.retries
             .wrappingSubtract(1, ordering: .relaxed)
     }
 
-    /// A backend had the request, or some of it, and failed. True where the request is sent again: at once, after a
-    /// pause, or when the kernel gives back the send that is under way.
+    /// A backend had the request, or some of it, and failed. True where the request is sent again: at once, or after a
+    /// pause.
     mutating func retry(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>,
         _ failure: TryFailure
     ) -> Bool {
-        guard exchange.pointee.replay != BufferRing.none, mayRetry(session, exchange, failure) else {
-            return false
-        }
+        guard exchange.pointee.replay != BufferRing.none, mayRetry(session, exchange, failure),
+            prepareReplay(session, exchange)
+        else { return false }
         note(failure, exchange)
-        exchange.pointee.isForNext = true
-        exchange.pointee.isReplayDue = session.isInKernel(.sendToBackend)
-        if !exchange.pointee.isReplayDue { replay(slot, session, exchange) }
+        replay(slot, session, exchange)
+        tryNext(slot, session, exchange)
         return true
     }
 
@@ -170,16 +173,17 @@ extension Worker {
         counters.pointee.add(.retries)
     }
 
-    /// The request stands in the queue again, and nothing of the last try is left.
-    mutating func tryNext(
+    /// The next candidate's turn; nothing of the last try is left.
+    private mutating func tryNext(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
     ) {
-        exchange.pointee.isForNext = false
-        buffers.drop(&session.pointee.toClient.input)
+        if !mutant(.tryLeavesAnswer) { buffers.drop(&session.pointee.toClient.input) }
         exchange.pointee.scan = HeadScan()
         exchange.pointee.response = BodyState()
         exchange.pointee.firstByteAt = 0
+        session.pointee.connectedAt = 0
         exchange.pointee.mayStartOver = true
+        if mutant(.sameBackendTried) { session.pointee.sequence = CandidateSequence() }
         releaseCandidate(session)
         if exchange.pointee.retries <= 1 {
             connectNext(slot, session)

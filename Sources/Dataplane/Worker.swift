@@ -34,6 +34,8 @@ public struct WorkerSettings {
     public var descriptorWatermark = Int32.max
     /// The most pipes for splicing that are open at once: two descriptors each.
     public var pipes = Worker.mostPipes
+    /// A pool's answers from which a worker knows what is usual; at most as many as by default.
+    public var answersBeforeHedges = LatencyQuantile.enough
 
     public init(
         index: Int, port: KernelPort, seed: UInt64, slots: Int, buffers: Int, bufferSizeBytes: Int,

@@ -51,6 +51,8 @@ public struct FaultPlan {
     public var allowsOwnMemory = false
     /// The highest number of descriptors; beyond it EMFILE.
     public var descriptorLimit = 4096
+    /// There are no unix sockets to be had, as there is no IPv6 on some hosts.
+    public var lacksUnixSockets = false
     /// Entries of the queues, at most what the worker asks for.
     public var submissionEntries: UInt32 = 1024
     public var completionEntries: UInt32 = 8192

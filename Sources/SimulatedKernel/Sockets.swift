@@ -223,7 +223,7 @@ extension SimulatedKernel {
             socketsRefused += 1
             return -EMFILE
         }
-        if happens(.socketFamilyUnknown) {
+        if plan.lacksUnixSockets && family == AF_UNIX || happens(.socketFamilyUnknown) {
             socketFailureCount += 1
             return -EAFNOSUPPORT
         }

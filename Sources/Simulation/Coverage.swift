@@ -10,7 +10,7 @@ public struct Coverage {
         case sessions, turns, completions, drained, stopped, refused, acceptPaused
         case buffersExhausted, starved, splicedUp, splicedDown, overflowedCompletions
         case logRecords, logRecordsDropped, unknownClients, staleCompletions
-        case bytesIn, bytesOut
+        case bytesIn, bytesOut, waits, retries, retriesOverBudget, hedgesWon, hedgesLost
         case ejected, readmitted, warmed, degraded, panicked
     }
 

@@ -34,7 +34,7 @@ extension World {
             if let ledger { checkHTTP(view, client, ledger) }
             switch view.state {
             case .connecting:
-                checkConnecting(view)
+                checkConnecting(view, client)
                 if view.backendDescriptor < 0 { waitsForDescriptor = true }
             case .relaying where ledger != nil: break
             case .relaying: checkRelaying(view, client)
@@ -42,6 +42,8 @@ extension World {
             case .closing: checkClosing(client)
             }
         }
+        checkPendingOrder(worker)
+        if ledger != nil { checkBudget(worker) }
         let isLow = ledger != nil && worker.buffersAreLow
         let isFull = isLow || kernel.openDescriptors > Int(plan.descriptorWatermark) - 8
         checkQueues(perHost, waitsForDescriptor || isFull)
@@ -89,13 +91,16 @@ extension World {
         clients.contains { kernel.connection($0).pointee.resetReachedUs }
     }
 
-    private func checkConnecting(_ view: SessionView) {
+    private func checkConnecting(_ view: SessionView, _ client: Int32) {
         if view.isPending {
             checkPending(view)
             return
         }
-        let limit = plan.configuration.listeners[view.listener].timeouts.connectNanoseconds
-        if kernel.now > view.connectStartedAt + limit + Self.patienceOfModel {
+        let listener = plan.configuration.listeners[view.listener]
+        let limit = min(listener.timeouts.connectNanoseconds, listener.retry?.perTryNanoseconds ?? .max)
+        // A request that is tried again pauses first.
+        let since = ledger == nil ? 0 : httpFacts[Int(client)].stateSince
+        if kernel.now > max(view.connectStartedAt, since) + limit + Self.patienceOfModel {
             fail("a connect outlives its timeout")
         }
     }

@@ -13,6 +13,8 @@ extension WorldPlan {
                 configuration.pools[pool].breaker.maxSessions = Int(1 + source.below(6))
             }
         }
+        // One in four has unix sockets at all.
+        if !isStrict, source.oneIn(4) { faults.lacksUnixSockets = true }
     }
 }
 
@@ -24,4 +26,35 @@ extension World {
             fail("a session waits for a place for ever")
         }
     }
+
+    /// Whoever got a place in this turn had waited longest for it.
+    func checkPendingOrder(_ worker: borrowing Worker) {
+        var before = pendingFacts
+        // Who finds no socket for one backend, while the others are full, waits again behind the others.
+        if before.socketFailures != kernel.socketFailureCount { before.since = [:] }
+        pendingFacts = PendingFacts(socketFailures: kernel.socketFailureCount)
+        var served: [(pool: Int, since: UInt64)] = []
+        var waiting: [(pool: Int, since: UInt64)] = []
+        worker.forEachSession { view in
+            guard let client = kernel.connection(ofDescriptor: view.clientDescriptor) else { return }
+            let since = before.since[client]
+            if view.isPending {
+                pendingFacts.since[client] = since ?? kernel.now
+                if let since { waiting.append((view.pool, since)) }
+            } else if let since, view.backendDescriptor >= 0 {
+                served.append((view.pool, since))
+            }
+        }
+        for one in served where waiting.contains(where: { $0.pool == one.pool && $0.since < one.since }) {
+            fail(
+                "a session is served that waits since \(one.since / 1000) us, and another one waits for longer"
+            )
+        }
+    }
+}
+
+/// Who waited for a place at the end of the last turn, by the client's connection, and since when.
+struct PendingFacts {
+    var since: [Int32: UInt64] = [:]
+    var socketFailures: UInt64 = 0
 }

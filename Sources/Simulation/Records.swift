@@ -155,6 +155,7 @@ extension World {
         if let ledger {
             checkHTTPRecordsAtEnd(counters, ledger)
             checkAnswers(ledger)
+            checkTriesAtEnd(overBudget: counters[.retriesOverBudget], ledger)
             checkConnectionsAtEnd()
             return
         }

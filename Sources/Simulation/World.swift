@@ -30,6 +30,8 @@ final class World: PeerWorld {
     var records = RecordReader()
     /// For each client connection: what the model knows of its session.
     var facts: [SessionFacts] = []
+    var pools: [PoolFacts]
+    var pendingFacts = PendingFacts()
     /// When each listener had no room for sessions last.
     var fullAt = [UInt64](repeating: 0, count: 4)
     var recordedBytesIn: UInt64 = 0
@@ -49,6 +51,7 @@ final class World: PeerWorld {
     init(seed: UInt64, plan: WorldPlan, kernel: SimulatedKernel) {
         self.plan = plan
         self.kernel = kernel
+        pools = plan.configuration.pools.map { _ in PoolFacts() }
         ledger = plan.isHTTP ? HTTPLedger(seed: seed, plan: plan, kernel: kernel) : nil
         scripts = ScriptSource(
             random: RandomSource(seed: seed ^ 0x5EED_0F5C_21B7_0001), bulkBytes: plan.bulkBytes,

@@ -284,7 +284,7 @@ def test_a_client_comes_back_whatever_worker_serves(start_weir, servers):
 
 
 def test_clients_of_a_dead_backend_move_and_stay(start_weir, servers):
-    weir = start_weir(workers=2, pool=sticky_clients(servers))
+    weir = start_weir(workers=2, pool={**sticky_clients(servers), "health": {"passive": "off"}})
     before = {client: hold(weir, 1, source=client)[0] for client in CLIENTS}
     servers["b"].close()
     for client in CLIENTS:

@@ -11,7 +11,7 @@ from streams import Sender, ending_of, exchange, finish
 
 
 def test_a_refused_connection_goes_to_the_next_backend(start_weir, backend, refusing):
-    weir = start_weir(refusing(), backend, refusing())
+    weir = start_weir(refusing(), backend, refusing(), pool={"health": {"passive": "off"}})
     for _ in range(12):
         exchange(*weir.pair(backend))
     weir.stop()

@@ -242,7 +242,8 @@ def test_a_large_upload_is_not_sent_again(start_http, backend):
 
 def test_a_refused_connect_goes_to_the_next_backend(start_http, new_script, refusing):
     script = new_script()
-    weir = start_http(refusing(), script, refusing(), pool={"keep_alive": {"idle": 0}})
+    weir = start_http(
+        refusing(), script, refusing(), pool={"keep_alive": {"idle": 0}, "health": {"passive": "off"}})
     client = Client(weir.connect())
     for index in range(9):
         assert client.ask(request("POST", body=b"body %d" % index)).status == 200

@@ -1,5 +1,6 @@
 """Who finds all backends full waits for a place, in order, for a bounded time."""
 
+import signal
 import time
 
 import pytest
@@ -124,3 +125,117 @@ def test_places_that_another_worker_gives_back(start_http, new_script):
             client.send(request())
         assert [client.response().status for client in clients] == [200] * 16
     assert len(script.requests) == 80
+
+
+def queued(weir, listener, count, **options):
+    """A client that has the only place, its backend's end, and others that wait for it in order."""
+    clients = []
+    for number in range(count + 1):
+        client = Client(weir.connect())
+        client.send(request(target=f"/{number}", **options))
+        assert client.is_silent(0.05)
+        clients.append(client)
+    server = Reader(weir.keep(listener.accept()[0]))
+    server.request()
+    return clients, server
+
+
+def serve(server, clients):
+    for client in clients:
+        target = server.request().target
+        server.sock.sendall(response(body=target.encode()))
+        assert client.response().body == target.encode()
+
+
+def test_who_waits_is_served_while_weir_drains(start_http, new_backend):
+    """With connections of their own: those that were kept are closed."""
+    listener = new_backend()
+    weir = start_http(backend_with(listener, max_sessions=1))
+    clients, server = queued(weir, listener, 3)
+    weir.signal(signal.SIGTERM)
+    weir.wait_for_event("draining")
+    server.sock.sendall(response())
+    assert clients[0].response().status == 200
+    for number, client in enumerate(clients[1:], 1):
+        server = Reader(weir.keep(listener.accept()[0]))
+        assert server.request().target == f"/{number}"
+        server.sock.sendall(response())
+        assert client.response().status == 200
+    assert weir.wait_for_end()["reasons"] == {"ok": 4}
+
+
+def test_who_waits_does_not_outlast_the_drain(start_http, new_backend):
+    listener = new_backend()
+    weir = start_http(
+        backend_with(listener, max_sessions=1), pool={"breaker": {"pending_timeout": "1h"}},
+        arguments=["--drain-timeout", "1"])
+    clients, server = queued(weir, listener, 2)
+    weir.signal(signal.SIGTERM)
+    for client in clients:
+        assert client.ending() in ("fin", "reset")
+    weir.wait_for_end()
+
+
+def test_a_half_closed_client_is_served_in_its_turn(start_http, new_backend):
+    listener = new_backend()
+    weir = start_http(backend_with(listener, max_sessions=1))
+    clients, server = queued(weir, listener, 2)
+    for client in clients:
+        client.end()
+    server.sock.sendall(response())
+    assert clients[0].response().status == 200
+    serve(server, clients[1:])
+    for client in clients:
+        assert client.ending() == "fin"
+
+
+def test_what_is_pipelined_waits_with_its_request(start_http, new_backend):
+    """A place is a request's, not a client's: between the two of the first client the second one comes."""
+    listener = new_backend()
+    weir = start_http(backend_with(listener, max_sessions=1))
+    clients, server = queued(weir, listener, 2)
+    clients[1].send(request(target="/1b"))
+    server.sock.sendall(response())
+    assert clients[0].response().status == 200
+    serve(server, [clients[1], clients[2], clients[1]])
+
+
+def test_an_upload_waits_and_comes_whole(start_http, new_backend):
+    listener = new_backend()
+    weir = start_http(backend_with(listener, max_sessions=1))
+    clients, server = queued(weir, listener, 0)
+    body = bytes(range(256)) * 1000
+    waiter = Client(weir.connect())
+    waiter.send(request("POST", "/up", body=body))
+    assert waiter.is_silent(0.1)
+    server.sock.sendall(response())
+    assert clients[0].response().status == 200
+    assert server.request().body == body
+    server.sock.sendall(response())
+    assert waiter.response().status == 200
+
+
+def test_a_backend_that_goes_frees_its_place(start_http, new_backend):
+    listener = new_backend()
+    weir = start_http(backend_with(listener, max_sessions=1))
+    clients, server = queued(weir, listener, 1)
+    reset(server.sock)
+    assert clients[0].response().status == 502
+    server = Reader(weir.keep(listener.accept()[0]))
+    serve(server, clients[1:])
+
+
+def test_a_tunnel_keeps_its_place(start_http, new_backend):
+    listener = new_backend()
+    weir = start_http(backend_with(listener), pool={"breaker": {"max_sessions": 1}})
+    clients, server = queued(weir, listener, 1, fields={"Connection": "Upgrade", "Upgrade": "echo"})
+    server.sock.sendall(
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhello")
+    assert clients[0].head().status == 101 and clients[0].exactly(5) == b"hello"
+    assert clients[1].is_silent(0.2)
+    clients[0].sock.close()
+    server.sock.close()
+    server = Reader(weir.keep(listener.accept()[0]))
+    assert server.request().target == "/1"
+    server.sock.sendall(response())
+    assert clients[1].response().status == 200

@@ -68,20 +68,24 @@ extension HTTPLedger {
     }
 
     /// Who serves a connection, as the index within its pool.
-    private func backendIndex(_ connection: Int32, _ pool: Pool) -> Int? {
+    func backendIndex(_ connection: Int32, _ pool: Pool) -> Int? {
         let name = "b\(kernel.connection(connection).pointee.place)"
         return pool.backendsBackupsLast.firstIndex { $0.name == name }
     }
 
     /// A backend sees a request.
     func checkStickiness(_ connection: Int32, _ facts: RequestFacts) {
-        guard plan.isStrict else { return }
+        // A request that is tried again goes to another one.
+        guard plan.isStrict, facts.sightings.isEmpty else { return }
         let pool = pool(ofClient: facts.client)
         guard let affinity = pool.affinity, let backend = backendIndex(connection, pool) else { return }
         if let named = facts.plan.cookie?.backend, named != backend {
             fail("request \(facts.plan.number) names backend \(named) and is sent to \(backend)")
         }
-        guard affinity.isByClientAddress else { return }
+        // Of a request that is tried again the next backend is remembered before it sees it.
+        guard affinity.isByClientAddress, plan.configuration.listeners.allSatisfy({ $0.retry == nil }) else {
+            return
+        }
         let client = "\(pool.name) \(kernel.clientHost(facts.client))"
         let known = backendsOfClients[client] ?? backend
         backendsOfClients[client] = backend

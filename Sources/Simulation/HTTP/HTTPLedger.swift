@@ -15,9 +15,12 @@ struct RequestFacts {
     let end: Int
     /// Backend connections that have seen its head, in order.
     var sightings: [Int32] = []
+    var tries = TryFacts()
+    /// When the last of them saw it, or was sent all of it.
+    var sentAt: UInt64 = 0
     /// When the first of them saw it; 0 for never.
     var sightedAt: UInt64 = 0
-    /// When a backend had been sent all of it; 0 for not.
+    /// When the last of them had been sent all of it; 0 for not.
     var wholeAt: UInt64 = 0
     /// What the worker answered the client with; 0 for nothing.
     var status = 0
@@ -71,6 +74,8 @@ final class HTTPLedger {
     var loggedRequests: UInt64 = 0
     /// By pool and host, whom clients had last: where affinity goes by their address.
     var backendsOfClients: [String: Int] = [:]
+    /// A request whose last answer was worth another try, of which it had some left.
+    var givenUpEarly: Int32?
 
     init(seed: UInt64, plan: WorldPlan, kernel: SimulatedKernel) {
         self.plan = plan
@@ -78,7 +83,8 @@ final class HTTPLedger {
         source = HTTPSource(
             random: RandomSource(seed: seed ^ 0x5EED_0F5C_21B7_0003), isStrict: plan.isStrict,
             isAboutRetries: plan.isAboutRetries, bufferBytes: plan.bufferSizeBytes,
-            bulkBytes: Int(plan.bulkBytes), patienceNanoseconds: plan.patienceNanoseconds)
+            bulkBytes: Int(plan.bulkBytes), patienceNanoseconds: plan.patienceNanoseconds,
+            retriedStatuses: plan.retriedStatuses, isAboutHedges: plan.isAboutHedges)
     }
 
     func fail(_ what: @autoclosure () -> String) {

@@ -117,7 +117,9 @@ extension World {
         }
         guard request.wholeAt > 0, request.status == 0, kernel.isWritable(kernel.connection(client).pointee)
         else { return }
-        if kernel.now > request.wholeAt + times.http.responseHeadNanoseconds + Self.patienceOfModel {
+        let perTry = plan.configuration.listeners[view.listener].retry?.perTryNanoseconds ?? .max
+        let most = min(times.http.responseHeadNanoseconds, perTry)
+        if kernel.now > request.wholeAt + most + Self.patienceOfModel {
             fail("request \(request.plan.number) waits for its answer since \(request.wholeAt / 1000) us")
         }
     }

@@ -58,6 +58,14 @@ extension World {
         _ record: LogRecord, _ reason: Reason, _ status: Int, _ facts: RequestFacts, _ one: Connection,
         _ ledger: HTTPLedger
     ) -> String? {
+        let total = record.number("total_us") ?? 0
+        let times = [record.number("connect_us"), record.number("first_byte_us"), record.number("wait_us")]
+        if times.contains(where: { $0 ?? 0 > total }) { return "a part of it is longer than all" }
+        if record.number("attempts") ?? 0 < UInt64(facts.tries.backends.count) {
+            return "there were more tries"
+        }
+        let hedged = record.field("hedged").map { String(decoding: $0, as: UTF8.self) }
+        if let wrong = ledger.contradiction(toHedged: hedged, facts) { return wrong }
         if reason == .ok {
             // Where the end of the connection ends the answer, that comes after the record.
             let endsLater = ledger.taps[Int(facts.client)].reader.isUntilClose

@@ -15,7 +15,7 @@ extension HTTPLedger {
                 fail("request \(request) reaches the backend with wrong bytes at \(taps[place].bodyBytes)")
             }
             taps[place].bodyBytes += range.count
-        case .end: requestEnds(connection)
+        case .end: requestEnds(connection, stream)
         }
     }
 
@@ -41,11 +41,13 @@ extension HTTPLedger {
             framing == expected(facts.plan)
         else { return fail("request \(number) reaches the backend with another framing") }
         checkReuse(connection, number)
-        checkRepetition(connection, facts)
+        noteTry(connection, facts)
         checkStickiness(connection, facts)
         checkIsServed(facts.client)
         if facts.sightings.isEmpty { requests[Int(number)].sightedAt = kernel.now }
         requests[Int(number)].sightings.append(connection)
+        if !mayBeHedge(connection, number) { requests[Int(number)].sentAt = kernel.now }
+        requests[Int(number)].wholeAt = 0
         kernel.trace("backend sees request", Int64(connection), Int64(number))
         taps[place].requests.append(number)
         taps[place].headEnds.append(taps[place].reader.position)
@@ -81,29 +83,7 @@ extension HTTPLedger {
         }
     }
 
-    /// RFC 9110, section 9.2.2: again only where the last time met a kept connection that closed unanswered.
-    private func checkRepetition(_ connection: Int32, _ facts: RequestFacts) {
-        guard let first = facts.sightings.last else { return }
-        let number = facts.plan.number
-        if facts.sightings.contains(connection) { fail("request \(number) is sent twice on one connection") }
-        if !facts.plan.isIdempotent { fail("request \(number), a \(facts.plan.method), is sent twice") }
-        if facts.status != 0 { fail("request \(number) is sent again although it was answered") }
-        let tap = taps[Int(first)]
-        if tap.requests.count < 2 { fail("request \(number) is sent again, but its connection was new") }
-        let one = kernel.connection(first).pointee
-        let before = tap.requests.count < 2 ? 0 : previousEnd(tap, facts.plan.number)
-        if Int(one.toUs.read) > before { fail("request \(number) is sent again behind bytes of an answer") }
-        if !one.toUs.hasEndArrived, !one.resetReachedUs, !one.hadInjectedError {
-            fail("request \(number) is sent again, but its first connection is well")
-        }
-    }
-
-    /// Where the answer before that to a request ended in what the backend sent.
-    private func previousEnd(_ tap: Tap, _ request: Int32) -> Int {
-        tap.answers.last { answers[Int($0)].plan.request != request }.map { answers[Int($0)].end } ?? 0
-    }
-
-    private func requestEnds(_ connection: Int32) {
+    private func requestEnds(_ connection: Int32, _ stream: UnsafeBufferPointer<UInt8>) {
         let place = Int(connection)
         let number = taps[place].requests.last!
         let facts = requests[Int(number)]
@@ -117,6 +97,9 @@ extension HTTPLedger {
             fail("request \(number) looks whole before it has come")
         }
         requests[Int(number)].wholeAt = kernel.now
-        taps[place].ends.append(taps[place].reader.position)
+        if !mayBeHedge(connection, number) { requests[Int(number)].sentAt = kernel.now }
+        let range = (taps[place].ends.last ?? 0)..<taps[place].reader.position
+        taps[place].ends.append(range.upperBound)
+        noteWhole(number, UnsafeBufferPointer(rebasing: stream[range]))
     }
 }

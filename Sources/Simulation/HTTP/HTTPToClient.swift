@@ -78,6 +78,7 @@ extension HTTPLedger {
         if answer.request != facts.plan.number {
             fail("client \(connection) asked \(facts.plan.number) and gets the answer to \(answer.request)")
         }
+        checkLastTry(answers[Int(number)], facts)
         if answer.status != status { fail("answer \(number) was \(answer.status) and is sent as \(status)") }
         if case .illegal = answer.fault { fail("answer \(number), which is illegal, reaches the client") }
         if case .length(let count) = answer.framing, status != 204, head.number("content-length") != count {
@@ -157,7 +158,9 @@ extension HTTPLedger {
                 fail("request \(number) is answered 503, and nothing lacked")
             }
         case 504:
-            let least = min(listener.timeouts.http.responseHeadNanoseconds, listener.timeouts.idleNanoseconds)
+            let least = min(
+                min(listener.timeouts.http.responseHeadNanoseconds, listener.timeouts.idleNanoseconds),
+                listener.retry?.perTryNanoseconds ?? .max)
             let since = max(client.acceptedAt, taps[Int(facts.client)].lastEndAt)
             if kernel.now < since + least { fail("request \(number) is answered 504 too early") }
         default:
@@ -167,7 +170,10 @@ extension HTTPLedger {
 
     /// The last backend that saw it failed, or one that did not see it all.
     private func mayBeBadGateway(_ facts: RequestFacts) -> Bool {
-        if let last = facts.sightings.last { return isTroubled(last) }
+        // Of a further try it may have seen too little to know whose it is.
+        if let last = facts.sightings.last, listener(ofClient: facts.client).retry == nil {
+            return isTroubled(last)
+        }
         return taps.indices.contains { isTroubled(Int32($0)) }
     }
 

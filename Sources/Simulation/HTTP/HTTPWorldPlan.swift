@@ -75,7 +75,8 @@ extension WorldPlan {
             pool.breaker.maxSessions != nil
                 || pool.backends.contains { $0.weight == 0 || $0.maxSessions != nil }
         }
-        return faulty || isLimited || keepsHealth || faults.descriptorLimit < 4096 || slots < 1000
+        return faulty || faults.lacksUnixSockets || isLimited || keepsHealth || faults.descriptorLimit < 4096
+            || slots < 1000
             || manners.contains { $0 != .accepts }
     }
 
