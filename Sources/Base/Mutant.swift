@@ -20,6 +20,7 @@ package enum Mutant: String, CaseIterable, Sendable {
     case headDeadlineProlonged, responseHeadAwaitedForEver, droppedBodyIsRequest, lastByteLeftOut, loggedTwice
     case closedBehindAnswer, requestLostAtRetry, partSentAgain, headGetsBody, pipelinedStopAtHalfClose
     case stickyIgnored, clientNotRemembered, oldCookieKept
+    case hedgeNotReleased, hedgeLoserKept
     case retryKeepsBudget, budgetIgnored, triesUncounted, postTriedAgain, sameBackendTried,
         triedAgainWhateverFailed, tryLeavesAnswer
     // Of those who wait for a place.
