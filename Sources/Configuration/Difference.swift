@@ -40,14 +40,14 @@ extension ConfigurationChange: CustomStringConvertible {
 extension Configuration {
     /// Keys of the whole process that hold until it ends: memory is sized by them, or files are open.
     private static let keptKeys = [
-        "workers", "engine", "limits", "admin", "logs.access", "logs.events", "logs.format",
+        "workers", "engine", "limits", "admin", "alerts", "logs.access", "logs.events", "logs.format",
     ]
 
     /// What a running process may take of `next`: everything but what holds until it ends.
     public func reloading(_ next: Configuration) -> Configuration {
         var result = next
         (result.workers, result.engine, result.limits) = (workers, engine, limits)
-        result.admin = admin
+        (result.admin, result.alerts) = (admin, alerts)
         result.logs = logs
         result.logs.successSampleShare = next.logs.successSampleShare
         return result

@@ -39,7 +39,7 @@ final class HealthKeeping {
 
     /// Another configuration holds, before any worker takes it. Checks go on where nothing of them has changed.
     func follow(_ generation: Generation) throws(Failure) {
-        keeper.tick(now: Self.now) { report($0) }
+        keeper.tick(now: Server.workerClock) { report($0) }
         keeper.follow(generation.successions)
         isIdle = Self.isIdle(generation)
         pools = Self.names(generation)
@@ -68,7 +68,7 @@ final class HealthKeeping {
     /// About that often.
     func tick() {
         if isIdle { return }
-        let now = Self.now
+        let now = Server.workerClock
         keeper.tick(now: now) { report($0) }
         guard let checks else { return }
         for result in checks.takeResults() {
@@ -81,12 +81,6 @@ final class HealthKeeping {
         case .over: events.write(.info, "checks_resumed")
         case nil: break
         }
-    }
-
-    /// The clock of the workers.
-    private static var now: UInt64 {
-        let port = KernelPort.real
-        return port.monotonicNow(port.context)
     }
 
     private func report(_ event: HealthEvent) {

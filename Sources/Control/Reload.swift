@@ -111,6 +111,7 @@ extension Server {
         if probing != nil, !isProbedAlike { probing?.stop() }
         generations.replace(with: generation)
         showToAdmin(generation)
+        alerts?.follow(generation)
         followBackends(generation, isProbedAlike)
         generation.publish(shared)
         threads.forEach { $0.wake() }

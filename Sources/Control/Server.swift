@@ -39,6 +39,7 @@ public final class Server {
     private let reports: Int32
     private let signals: Int32
     let health: HealthKeeping
+    let alerts: Alerts?
     /// nil where nobody may look.
     private let admin: AdminServer?
     private let startedAt = monotonicSeconds()
@@ -85,12 +86,16 @@ public final class Server {
         self.engine = engine
         probing = LoadProbing(first, engine, events)
         health = try HealthKeeping(first, engine, events)
+        alerts = Alerts(
+            first, engine, events,
+            webhook: configuration.alerts?.webhook.map { $0.address.socketAddress ?? addresses[$0.address]! })
         admin = configuration.admin.map { AdminServer($0) }
         report(configuration, engine, sizing, configuredSessions: configuredSessions)
         do throws(Failure) {
             try admin?.open()
             try startWorkers(configuration, engine, sizing)
             try probing?.start()
+            try alerts?.start()
             try startAdmin()
         } catch {
             listening.removeUnixSockets()
@@ -156,6 +161,13 @@ public final class Server {
                 } catch {
                     throw Failure("pool \(pool.name), backend \(backend.name): \(error.message)")
                 }
+            }
+        }
+        if case .name(let name, let port)? = configuration.alerts?.webhook?.address {
+            do throws(Failure) {
+                found[.name(name, port: port)] = try NameLookup.resolve(name, port: port)
+            } catch {
+                throw Failure("alerts: \(error.message)")
             }
         }
         return found
@@ -258,6 +270,7 @@ public final class Server {
         // A worker that ends reports; that the last session ended, and what backends are due, is looked for.
         poll(&wanted, 2, timeUntilNextLook())
         health.tick()
+        alerts?.tick()
         lookAtMemory()
         var count: UInt64 = 0
         _ = read(reports, &count, 8)
@@ -272,7 +285,9 @@ public final class Server {
     /// In milliseconds; -1 for never.
     private func timeUntilNextLook() -> Int32 {
         if let reload = timeUntilReloadLook(), reload < HealthKeeping.tickMilliseconds { return reload }
-        if shared.pointee.command != .run || !health.isIdle { return HealthKeeping.tickMilliseconds }
+        if shared.pointee.command != .run || !health.isIdle || alerts != nil {
+            return HealthKeeping.tickMilliseconds
+        }
         if let reload = timeUntilReloadLook() { return reload }
         return memory == nil ? -1 : Self.memoryLookMilliseconds
     }
@@ -391,6 +406,14 @@ private func secondsSince1970() -> Double {
     var time = timespec()
     clock_gettime(CLOCK_REALTIME, &time)
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+}
+
+extension Server {
+    /// Nanoseconds, as the workers have them.
+    static var workerClock: UInt64 {
+        let port = KernelPort.real
+        return port.monotonicNow(port.context)
+    }
 }
 
 func monotonicSeconds() -> Double {

@@ -176,6 +176,7 @@ private struct Heirs {
     private let parts: [PoolPart?]
     /// For each pool that was replaced.
     private let newIndices: [UnsafePointer<UInt16>?]
+    private let keepOrder: [Bool]
     let newListener: UnsafePointer<UInt16>
 
     init(
@@ -190,6 +191,7 @@ private struct Heirs {
             guard let new, new !== old else { return nil }
             return memory.keep(new.newIndex(from: old))
         }
+        keepOrder = zip(before?.pools ?? [], parts).map { $1?.keepsOrder(of: $0) ?? false }
         self.parts = parts
         var places: [Generation.ListenerName: Int] = [:]
         for (index, listener) in configuration.listeners.enumerated() {
@@ -206,7 +208,8 @@ private struct Heirs {
         parts.indices.map { index in
             guard let part = parts[index] else { return .removed }
             guard let newIndex = newIndices[index] else { return .itself }
-            return .replaced(by: part.ofWorkers[worker], newIndex: newIndex)
+            return .replaced(
+                by: part.ofWorkers[worker], newIndex: newIndex, keepsOrder: keepOrder[index])
         }
     }
 }

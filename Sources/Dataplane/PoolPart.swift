@@ -102,6 +102,13 @@ final class PoolPart {
         Self.newIndex(from: before, settings.backendsBackupsLast, addresses)
     }
 
+    /// The same backends at the same places, and the same of them are backups.
+    func keepsOrder(of before: PoolPart) -> Bool {
+        let (old, new) = (before.settings.backendsBackupsLast, settings.backendsBackupsLast)
+        return old.map(\.isBackup) == new.map(\.isBackup)
+            && newIndex(from: before).enumerated().allSatisfy { Int($1) == $0 }
+    }
+
     private static func newIndex(
         from before: PoolPart, _ backends: [Backend], _ addresses: [SocketAddress]
     ) -> [UInt16] {

@@ -32,10 +32,12 @@ extension Worker {
             switch epoch.pointee.heirs[index] {
             case .itself: break
             case .removed: pool.pointee.isRetired = true
-            case .replaced(let successor, let newIndex):
+            case .replaced(let successor, let newIndex, let keepsOrder):
                 pool.pointee.isRetired = true
                 pool.pointee.successor = successor
                 pool.pointee.newIndex = newIndex
+                pool.pointee.keepsOrder = keepsOrder
+                successor.pointee.latencies = pool.pointee.latencies
                 successor.pointee.bulkHint = pool.pointee.bulkHint
             }
         }
@@ -80,12 +82,13 @@ extension Worker {
     }
 
     /// Counts the session in the version of its pool that holds now. One whose backend is gone stays.
-    private func moveToSuccessor(_ session: UnsafeMutablePointer<Session>) {
+    private mutating func moveToSuccessor(_ session: UnsafeMutablePointer<Session>) {
         let pool = session.pointee.pool
         guard let successor = pool.pointee.successor else { return }
         let wasTried = session.pointee.attempts > 0 || session.pointee.holdsBackend
         let backend = wasTried ? pool.pointee.successorIndex(session.pointee.backend) : 0
         guard let backend else { return }
+        if session.pointee.exchange != Exchange.none { dropHedge(exchange(session)) }
         if session.pointee.holdsBackend {
             successor.pointee.plan.pointee.candidates.adopt(Int(backend))
             pool.pointee.plan.pointee.candidates.release(Int(session.pointee.backend))
@@ -93,7 +96,10 @@ extension Worker {
         }
         session.pointee.backend = backend
         session.pointee.trial = .noTrial
-        session.pointee.sequence = CandidateSequence(keepingPickOf: session.pointee.sequence)
+        // Whom it tried already is known by their places.
+        if !pool.pointee.keepsOrder {
+            session.pointee.sequence = CandidateSequence(keepingPickOf: session.pointee.sequence)
+        }
         if let sticky = session.pointee.sticky.index {
             let moved = pool.pointee.successorIndex(UInt16(sticky))
             session.pointee.sticky = moved.map { StickyBackend(backend: Int($0)) } ?? StickyBackend(.missing)

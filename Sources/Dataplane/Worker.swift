@@ -34,6 +34,8 @@ public struct WorkerSettings {
     public var descriptorWatermark = Int32.max
     /// The most pipes for splicing that are open at once: two descriptors each.
     public var pipes = Worker.mostPipes
+    /// A pool's answers from which a worker knows what is usual; at most as many as by default.
+    public var answersBeforeHedges = LatencyQuantile.enough
 
     public init(
         index: Int, port: KernelPort, seed: UInt64, slots: Int, buffers: Int, bufferSizeBytes: Int,
@@ -281,11 +283,15 @@ public struct Worker: ~Copyable {
             if let buffer = completion.buffer { discard(buffer) }
             return
         }
-        let slot = connections[number].pointee.session
-        if slot == BackendConnection.none {
-            connectionCompleted(number, operation, completion)
-        } else {
+        let connection = connections[number]
+        if connection.pointee.state == .hedging, operation == .receiveFromBackend, completion.result > 0 {
+            hedgeAnswers(number)
+        }
+        if connection.pointee.state == .attached {
+            let slot = connection.pointee.session
             dispatch(completion, operation, slot, sessions[slot])
+        } else {
+            connectionCompleted(number, operation, completion)
         }
     }
 

@@ -16,6 +16,8 @@ public struct WorkerPool: ~Copyable {
     var idleCount = 0
     /// Above 0 where the next response is expected to be long.
     var bulkHint: UInt8 = 0
+    /// How long answers take to begin, where requests are hedged.
+    var latencies = LatencyQuantile()
     /// Who waits for a place: slots plus one, 0 for none.
     var firstPending: UInt32 = 0
     var lastPending: UInt32 = 0
@@ -26,6 +28,8 @@ public struct WorkerPool: ~Copyable {
     /// What has replaced it, with the places of its backends in that; nil where it was removed.
     var successor: UnsafeMutablePointer<WorkerPool>?
     var newIndex: UnsafePointer<UInt16>?
+    /// The successor has the same backends in the same order.
+    var keepsOrder = false
     /// Sessions and idle connections that name it. The worker alone writes it, the control thread waits for 0.
     private let userCount = Atomic<Int>(0)
 
@@ -60,7 +64,8 @@ public struct Epoch: ~Copyable {
     /// What becomes of a pool of the epoch before.
     enum Heir {
         case itself
-        case replaced(by: UnsafeMutablePointer<WorkerPool>, newIndex: UnsafePointer<UInt16>)
+        case replaced(
+            by: UnsafeMutablePointer<WorkerPool>, newIndex: UnsafePointer<UInt16>, keepsOrder: Bool)
         case removed
     }
 

@@ -15,7 +15,7 @@ struct Command: Sendable {
 }
 
 enum Commands {
-    static let all = [run, check, plan, explain, status, tail, demo, schema]
+    static let all = [run, check, plan, explain, status, top, tail, demo, schema]
 
     private static let run = Command(
         name: "run", arguments: "[-c FILE] [--drain-timeout SECONDS]",
@@ -136,6 +136,23 @@ enum Commands {
         try arguments.finish()
         let client = try AdminClient(address: address, configurationFile: file)
         return try Status.run(client, isJSON: isJSON)
+    }
+
+    private static let top = Command(
+        name: "top", arguments: "[-c FILE] [--admin ADDRESS]",
+        summary: "the same live in the terminal",
+        details: [
+            "-c, --config FILE     the configuration that it runs with; default as for `weir run`",
+            "--admin ADDRESS       unix:/path or 127.0.0.1:9900 instead of the `admin.bind` of the file",
+            "",
+            "s sorts backends by the next column, p pauses, q ends. Each line of bars is the last 20 seconds.",
+        ],
+        example: "weir top --admin 127.0.0.1:9900"
+    ) { (arguments) throws(Failure) in
+        let file = try arguments.value("-c", "--config")
+        let address = try arguments.value("--admin")
+        try arguments.finish()
+        return try Top.run(try AdminClient(address: address, configurationFile: file))
     }
 
     private static let tail = Command(

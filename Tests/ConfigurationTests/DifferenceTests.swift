@@ -59,7 +59,7 @@ private func change(
             change(
                 .changed, .listener("web"),
                 "routes: [{ match: { path: /x }, pool: b }] -> [{ match: { path: /y }, pool: b }]"),
-            change(.removed, .listener("old")), change(.added, .listener("new"), "[127.0.0.1:82]"),
+            change(.removed, .listener("old")), change(.added, .listener("new"), "127.0.0.1:82"),
             change(.changed, .pool("a"), "balance: round_robin -> random"),
             change(.removed, .backend("one", pool: "a")),
             change(

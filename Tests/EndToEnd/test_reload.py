@@ -368,7 +368,7 @@ def test_plan_says_what_would_change(tmp_path):
         "~ the process",
         "    workers: auto -> 3",
         "    # a reload leaves these as they are; restart to apply them",
-        "+ listener b at [127.0.0.1:4]",
+        "+ listener b at 127.0.0.1:4",
         "~ pool p",
         "    balance: round_robin -> random",
         "    # running sessions stay where they are",

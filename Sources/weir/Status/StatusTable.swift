@@ -5,6 +5,9 @@ import LogReading
 struct StatusTable {
     let interval: Interval
     let style: DisplayStyle
+    var order = BackendOrder.file
+    /// nil: no sparklines.
+    var history: RateHistory?
 
     private struct Cell {
         let text: String
@@ -64,27 +67,26 @@ struct StatusTable {
     var backends: [String] {
         let before = Dictionary(
             interval.before.backends.map { (BackendKey($0), $0) }, uniquingKeysWith: { first, _ in first })
-        let rows = interval.after.backends.map { now in
-            let then = before[BackendKey(now)]
-            let failures = interval.rate(now.failures, since: then?.failures)
-            return [
-                Cell(text: now.pool), Cell(text: now.name), Cell(text: now.address),
-                Cell(text: Self.state(now), colour: Self.colour(now.state)), .number(String(now.weight)),
-                .number(UnitText.count(now.active)),
-                .number(UnitText.oneDecimal(interval.rate(now.tries, since: then?.tries))),
-                .number(UnitText.oneDecimal(failures), failures > 0 ? .red : .plain),
-                .number(Self.duration(interval.answer(now, since: then))),
-            ]
+        let figures = interval.after.backends.map { now in
+            BackendFigures(now, since: before[BackendKey(now)], interval)
         }
+        let headings = [
+            "POOL", "BACKEND", "ADDRESS", "STATE", "WEIGHT", "ACTIVE", "RATE/S", "FAILED/S", "ANSWER",
+        ]
         return table(
-            ["POOL", "BACKEND", "ADDRESS", "STATE", "WEIGHT", "ACTIVE", "RATE/S", "FAILED/S", "ANSWER"], rows)
+            headings + (history == nil ? [] : ["RATE"]), order.sorted(figures).map(cells))
     }
 
-    private struct BackendKey: Hashable {
-        let pool: String
-        let name: String
-
-        init(_ backend: Sample.Backend) { (pool, name) = (backend.pool, backend.name) }
+    private func cells(_ figures: BackendFigures) -> [Cell] {
+        let now = figures.now
+        let cells = [
+            Cell(text: now.pool), Cell(text: now.name), Cell(text: now.address),
+            Cell(text: Self.state(now), colour: Self.colour(now.state)), .number(String(now.weight)),
+            .number(UnitText.count(now.active)), .number(UnitText.oneDecimal(figures.rate)),
+            .number(UnitText.oneDecimal(figures.failures), figures.failures > 0 ? .red : .plain),
+            .number(Self.duration(figures.answerMicroseconds)),
+        ]
+        return cells + (history.map { [Cell(text: $0.sparkline(BackendKey(now)), colour: .cyan)] } ?? [])
     }
 
     // MARK: - Cells
