@@ -76,6 +76,10 @@ extension Counter {
                 "retries_over_budget", "weir_worker_retries_over_budget",
                 "Http requests not tried again because too many of their pool were."
             )
+        case .hedgesWon:
+            ("hedges_won", "weir_worker_hedges_won", "Http requests whose hedge answered first.")
+        case .hedgesLost:
+            ("hedges_lost", "weir_worker_hedges_lost", "Hedges of http requests that came to nothing.")
         case .rateKeysForgotten:
             (
                 "rate_keys_forgotten", "weir_worker_rate_keys_forgotten",
