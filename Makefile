@@ -19,7 +19,7 @@ build_packages = binutils libc6-dev libstdc++-12-dev liburing-dev libxxhash-dev 
 run_packages = curl
 # What the tests start, look into the program with, or are written in.
 test_packages = chromium curl nginx postgresql prometheus python3 python3-prometheus-client python3-pytest \
-	python3-websockets redis-server redis-tools tmux
+	python3-websockets redis-server redis-tools tmux wrk
 bench_packages = haproxy libnginx-mod-stream nginx python3 wrk
 
 FUZZ_SECONDS = 60

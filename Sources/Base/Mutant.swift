@@ -20,8 +20,8 @@ package enum Mutant: String, CaseIterable, Sendable {
     case headDeadlineProlonged, responseHeadAwaitedForEver, droppedBodyIsRequest, lastByteLeftOut, loggedTwice
     case closedBehindAnswer, requestLostAtRetry, partSentAgain, headGetsBody, pipelinedStopAtHalfClose
     case stickyIgnored, clientNotRemembered, oldCookieKept
+    case hedgeNotReleased, hedgeLoserKept
     case retryKeepsBudget, budgetIgnored, triesUncounted, postTriedAgain, sameBackendTried,
-
         triedAgainWhateverFailed, tryLeavesAnswer
     // Of those who wait for a place.
     case pendingNotWoken, poolPlaceKept, pendingOutOfOrder, pendingForEver

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
@@ -25,6 +26,15 @@ static inline int weir_signalfd(const sigset_t *signals) {
 static inline int weir_replace_descriptor(int source, int target) {
     return (int)syscall(SYS_dup3, source, target, O_CLOEXEC);
 }
+// Both ends close on exec.
+static inline int weir_pipe(int ends[2]) { return (int)syscall(SYS_pipe2, ends, O_CLOEXEC); }
+// A program that is spawned gets no descriptor from this number on (glibc 2.34).
+extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int from);
+static inline int weir_spawn_closing_from(posix_spawn_file_actions_t *actions, int from) {
+    return posix_spawn_file_actions_addclosefrom_np(actions, from);
+}
+extern char **environ;
+static inline char *const *weir_environment(void) { return environ; }
 static inline int weir_accept_nonblocking(int listener) {
     return (int)syscall(SYS_accept4, listener, 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK);
 }

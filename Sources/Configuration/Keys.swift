@@ -28,6 +28,7 @@ enum Keys {
                 Field("limits", \.limits, processLimits),
                 Field("admin", \.admin, admin, absent: "no admin API"),
                 Field("logs", \.logs, logs),
+                Field("alerts", \.alerts, alerts, absent: "no alerts"),
                 Field(
                     "listeners", \.listeners,
                     listener.byName("listener", name: \.name) {

@@ -10,6 +10,8 @@ public struct Configuration: Equatable, Sendable {
     /// nil: nobody can look at it.
     public var admin: AdminSettings?
     public var logs = LogSettings()
+    /// nil: there are none.
+    public var alerts: AlertSettings?
     /// In the order of the file.
     public var listeners: [Listener] = []
     /// In the order of the file.

@@ -12,6 +12,8 @@ public struct RetrySettings: Equatable, Sendable {
     public var budgetShare = 0.2
     /// From the begin of a try to the begin of its response; nil where only the listener's timeouts hold.
     public var perTryNanoseconds: UInt64?
+    /// A request that waits longer than 95 of 100 is sent to a second backend as well.
+    public var hedges = false
 
     public init() {}
 }
@@ -61,6 +63,10 @@ extension Keys {
                     "per_try", \.perTryNanoseconds, ValueType.duration(durationRangeNanoseconds).optional,
                     absent: "`connect` and `response_head` of the listener's timeouts",
                     "From the begin of a try to the begin of its response."),
+                Field(
+                    "hedge", \.hedges, .truth,
+                    "Idempotent requests whose response has not begun when 95 of 100 have are sent to a second "
+                        + "backend too; the first that answers is heard."),
             ])
     }
 

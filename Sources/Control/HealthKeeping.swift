@@ -46,7 +46,7 @@ final class HealthKeeping {
     /// About that often.
     func tick() {
         if isIdle { return }
-        let now = Self.now
+        let now = Server.workerClock
         keeper.tick(now: now) { report($0) }
         guard let checks else { return }
         for result in checks.takeResults() {
@@ -59,12 +59,6 @@ final class HealthKeeping {
         case .over: events.write(.info, "checks_resumed")
         case nil: break
         }
-    }
-
-    /// The clock of the workers.
-    private static var now: UInt64 {
-        let port = KernelPort.real
-        return port.monotonicNow(port.context)
     }
 
     private func report(_ event: HealthEvent) {

@@ -31,6 +31,7 @@ public final class Server {
     private let reports: Int32
     private let signals: Int32
     private let health: HealthKeeping
+    private let alerts: Alerts?
     /// nil where nobody may look.
     private let admin: AdminServer?
     private let startedAt = monotonicSeconds()
@@ -69,12 +70,16 @@ public final class Server {
         shared.initialize(to: SharedState(snapshot: snapshot, seed: seed))
         probing = LoadProbing(configuration, snapshot, engine, events)
         health = try HealthKeeping(configuration, snapshot, engine, events)
+        alerts = Alerts(
+            configuration, snapshot, engine, events,
+            webhook: configuration.alerts?.webhook.map { $0.address.socketAddress ?? addresses[$0.address]! })
         admin = configuration.admin.map { AdminServer($0) }
         report(configuration, engine, sizing, configuredSessions: configuredSessions)
         do throws(Failure) {
             try admin?.open()
             try startWorkers(configuration, snapshot, engine, sizing)
             try probing?.start()
+            try alerts?.start()
             try startAdmin(configuration, snapshot, engine)
         } catch {
             listening.removeUnixSockets()
@@ -140,6 +145,13 @@ public final class Server {
                 } catch {
                     throw Failure("pool \(pool.name), backend \(backend.name): \(error.message)")
                 }
+            }
+        }
+        if case .name(let name, let port)? = configuration.alerts?.webhook?.address {
+            do throws(Failure) {
+                found[.name(name, port: port)] = try NameLookup.resolve(name, port: port)
+            } catch {
+                throw Failure("alerts: \(error.message)")
             }
         }
         return found
@@ -236,6 +248,7 @@ public final class Server {
         // A worker that ends reports; that the last session ended, and what backends are due, is looked for.
         poll(&wanted, 2, longestWaitMilliseconds)
         health.tick()
+        alerts?.tick()
         lookAtMemory()
         var count: UInt64 = 0
         _ = read(reports, &count, 8)
@@ -247,7 +260,9 @@ public final class Server {
     }
 
     private var longestWaitMilliseconds: Int32 {
-        if shared.pointee.command != .run || !health.isIdle { return HealthKeeping.tickMilliseconds }
+        if shared.pointee.command != .run || !health.isIdle || alerts != nil {
+            return HealthKeeping.tickMilliseconds
+        }
         return memory == nil ? -1 : Self.memoryLookMilliseconds
     }
 
@@ -356,6 +371,14 @@ public final class Server {
             }
             record.endObject()
         }
+    }
+}
+
+extension Server {
+    /// Nanoseconds, as the workers have them.
+    static var workerClock: UInt64 {
+        let port = KernelPort.real
+        return port.monotonicNow(port.context)
     }
 }
 

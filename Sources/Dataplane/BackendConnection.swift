@@ -3,6 +3,8 @@
 // tells when the backend closes it.
 //
 //   connect -> attached to a session -> idle -> attached ... -> closing -> (slot freed)
+//                                       |
+//                                       '-> hedging -> attached, closing     (Hedge.swift)
 //
 // While one is attached, its operations are counted in the session's `inKernel`, and their completions handled
 // there; the tokens name the connection all the same, so that a receive goes on from request to request.
@@ -17,6 +19,8 @@ struct BackendConnection: BitwiseCopyable {
 
     enum State: UInt8 {
         case attached, idle, closing
+        /// It has a session's request as well as the session's own connection.
+        case hedging
     }
 
     var state: State
@@ -25,7 +29,7 @@ struct BackendConnection: BitwiseCopyable {
     var descriptor: Int32
     /// While it is not attached.
     var inKernel: InKernel = []
-    /// Whose it is while it is attached.
+    /// Whose it is while it is attached or hedging.
     var session: UInt32
     /// How many it has served.
     var requests: UInt32 = 0
@@ -33,7 +37,7 @@ struct BackendConnection: BitwiseCopyable {
     var nextIdle = BackendConnection.none
     var previousIdle = BackendConnection.none
     var idleSince: UInt64 = 0
-    /// While it is closing: what a send of it is still about.
+    /// While it is hedging or closing: what a send of it is still about.
     var queue = BufferQueue()
 }
 
@@ -119,6 +123,12 @@ extension Worker {
         let number = idleConnections.newest(pool: session.pointee.pool, backend: session.pointee.backend)
         guard number != BackendConnection.none else { return false }
         idleConnections.remove(number, connections)
+        attach(number, slot, session)
+        return true
+    }
+
+    /// Gives the session a connection, with what of it is in the kernel.
+    func attach(_ number: UInt32, _ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         let connection = connections[number]
         connection.pointee.state = .attached
         connection.pointee.session = slot
@@ -126,7 +136,6 @@ extension Worker {
         session.pointee.backendDescriptor = connection.pointee.descriptor
         session.pointee.inKernel.formUnion(connection.pointee.inKernel)
         connection.pointee.inKernel = []
-        return true
     }
 
     /// Takes the connection from the session, with what of it is in the kernel or waits to be sent to it.
@@ -189,13 +198,13 @@ extension Worker {
 
     private func timer(ofConnection number: UInt32) -> UInt32 { UInt32(firstConnectionTimer) + number }
 
-    private func token(_ operation: Operation, _ number: UInt32) -> Token {
+    func token(_ operation: Operation, _ number: UInt32) -> Token {
         Token(
             operation: operation.rawValue | Operation.ofConnection,
             generation: connections.generation(number), slot: number)
     }
 
-    private mutating func closeConnection(_ number: UInt32) {
+    mutating func closeConnection(_ number: UInt32) {
         let connection = connections[number]
         if connection.pointee.state == .idle { idleConnections.remove(number, connections) }
         connection.pointee.state = .closing
@@ -226,7 +235,7 @@ extension Worker {
         connections.release(number)
     }
 
-    /// A completion of a connection that no session has.
+    /// A completion of a connection that is not attached to a session.
     mutating func connectionCompleted(_ number: UInt32, _ operation: Operation, _ completion: Completion) {
         let connection = connections[number]
         precondition(
@@ -239,6 +248,7 @@ extension Worker {
         case .idle:
             // It ended, or said something that nobody asked for (or a watch tells of an end).
             closeConnection(number)
+        case .hedging: hedgeProgressed(number, operation, completion)
         case .attached: preconditionFailure("completions of an attached connection are its session's")
         }
     }

@@ -35,6 +35,7 @@ extension Worker {
             reset(session.pointee.clientDescriptor)
         }
         noteSilentSuccess(session, reason)
+        if session.pointee.exchange != Exchange.none { dropHedge(exchange(session)) }
         session.pointee.state = .closing
         session.pointee.reason = reason
         timers.clear(slot)

@@ -82,6 +82,9 @@ struct Exchange: BitwiseCopyable {
     var holdsRetry = false
     /// When no candidate is left, those that were tried are tried again.
     var mayStartOver = false
+    var hedging = Hedging.notYet
+    /// The connection that has the request as well; `BackendConnection.none` unless `hedging` is under way.
+    var hedge = BackendConnection.none
     /// Of the last try but one.
     var lastFailure: TryFailure?
     /// A response that ends with its connection has ended, or was reset: the send that is under way will tell.
@@ -95,6 +98,7 @@ struct Exchange: BitwiseCopyable {
     /// When the request got a backend: from there on its body is read.
     var attachedAt: UInt64 = 0
     var requestSentAt: UInt64 = 0
+    var hedgedAt: UInt64 = 0
     var firstByteAt: UInt64 = 0
     /// Bytes of the request that were taken in. Of a tunnel, less those that its session had received before.
     var bytesIn: UInt64 = 0

@@ -10,12 +10,54 @@ extension Worker {
         var serving = 0
         for slot in 0..<UInt32(sessions.highWater) where sessions.isLive(slot) {
             let session = sessions[slot]
-            if session.pointee.exchange != Exchange.none { serving += 1 }
+            if session.pointee.exchange != Exchange.none {
+                serving += 1
+                checkHedge(session, exchange(session))
+            }
             guard session.pointee.isHTTP, session.pointee.state != .closing else { continue }
             checkHTTP(session, .toBackend)
             checkHTTP(session, .toClient)
         }
         expect(serving == exchanges.count, "every exchange is one session's")
+    }
+
+    /// A request is under way twice only while nobody has answered it.
+    private func checkHedge(
+        _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
+    ) {
+        let number = exchange.pointee.hedge
+        expect(
+            (number != BackendConnection.none) == (exchange.pointee.hedging == .underWay),
+            "a hedge is under way on a connection")
+        guard number != BackendConnection.none else { return }
+        expect(connections[number].pointee.state == .hedging, "a hedge's connection knows of it")
+        expect(session.pointee.state == .relaying, "a hedge goes with its session")
+        expect(session.pointee.connection != BackendConnection.none, "a hedge is the second of two")
+        expect(exchange.pointee.firstByteAt == 0, "a hedge ends with the first byte of an answer")
+        expect(exchange.pointee.holdsRetry, "a hedge counts in the budget")
+    }
+
+    func checkHedging(_ connection: UnsafeMutablePointer<BackendConnection>, _ number: UInt32) {
+        let session = sessions[connection.pointee.session]
+        expect(exchange(session).pointee.hedge == number, "a hedge is one request's")
+        expect(
+            connection.pointee.inKernel.contains(InKernel(.receiveFromBackend)), "a hedge waits for its answer"
+        )
+        expect(
+            connection.pointee.queue.isEmpty || connection.pointee.inKernel.contains(InKernel(.sendToBackend)),
+            "a hedge's request is being sent")
+    }
+
+    /// How many hold a place at a backend.
+    func hedges(inPool pool: Int, at backend: Int) -> Int {
+        var count = 0
+        for number in 0..<UInt32(connections.highWater) where connections.isLive(number) {
+            let connection = connections[number].pointee
+            if connection.state == .hedging, Int(connection.pool) == pool, Int(connection.backend) == backend {
+                count += 1
+            }
+        }
+        return count
     }
 
     /// A direction waits for a completion, a buffer or a time, unless it is the other one's turn.

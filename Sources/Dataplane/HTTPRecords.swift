@@ -79,6 +79,8 @@ extension Worker {
             record.number("attempts", UInt64(session.pointee.attempts))
         }
         if let failure = exchange.pointee.lastFailure { record.word("retried", failure.name) }
+        if exchange.pointee.hedging == .won { record.word("hedged", "won") }
+        if exchange.pointee.hedging == .lost { record.word("hedged", "lost") }
         writePick(&record, session)
     }
 

@@ -54,8 +54,10 @@ extension Worker {
             if exchange.pointee.requestSentAt != 0 {
                 observeLatency(session, since: exchange.pointee.requestSentAt)
             }
+            let plan = retryPlan(session, exchange)
+            if plan.pointee.hedges { noteHeadLatency(session, exchange) }
             // Its status may be one to try again on.
-            if retryPlan(session, exchange).pointee.attempts == 0 { releaseReplay(exchange) }
+            if plan.pointee.attempts == 0 { releaseReplay(exchange) }
         }
         switch exchange.pointee.scan.advance(octets, count: count, limits: http.limits) {
         case .incomplete: return joinInput(relay)
@@ -353,6 +355,13 @@ extension Worker {
         let exchange = exchange(session)
         if exchange.pointee.response.phase == .done {
             responseReceived(slot, session)
+        } else if exchange.pointee.hedge != BackendConnection.none {
+            // A kept connection may end unanswered; that a new one does is a fault.
+            if !canReplay(exchange) {
+                noteUnanswered(session, exchange)
+                noteBrokenResponse(session, exchange, reason)
+            }
+            _ = hedgeTakesOver(slot, session, exchange)
         } else if canReplay(exchange), prepareReplay(session, exchange) {
             replay(slot, session, exchange)
             counters.pointee.add(.requestsReplayed)
@@ -424,6 +433,7 @@ extension Worker {
             return
         }
         stopRequest(session, exchange)
+        dropHedge(exchange)
         releaseReplay(exchange)
         releaseCandidate(session)
         let relay = session.relay(.toClient)

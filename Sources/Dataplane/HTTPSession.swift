@@ -383,8 +383,11 @@ extension Worker {
             )
         }
         if waitsForResponseHead(exchange) {
-            let perTry = retryPlan(session, exchange).pointee.perTryNanoseconds
-            return exchange.pointee.requestSentAt &+ min(plan.pointee.responseHeadTimeoutNanoseconds, perTry)
+            let retries = retryPlan(session, exchange)
+            let longest = min(
+                plan.pointee.responseHeadTimeoutNanoseconds, retries.pointee.perTryNanoseconds)
+            return min(
+                exchange.pointee.requestSentAt &+ longest, hedgeDeadline(session, exchange, retries))
         }
         return idle
     }
@@ -420,18 +423,25 @@ extension Worker {
                 answer(slot, session, 408, .requestHeadTimeout)
             }
         case .lingering: finish(slot, session, .ok)
-        case .relaying: exchangeTimedOut(slot, session)
+        case .relaying: exchangeTimedOut(slot, session, exchange(session))
         case .connecting, .closing: break
         }
     }
 
-    private mutating func exchangeTimedOut(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
-        let exchange = exchange(session)
+    private mutating func exchangeTimedOut(
+        _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
+    ) {
         if waitsForRequestBody(session, exchange) {
             fail(slot, session, 408, .requestBodyTimeout)
         } else if waitsForResponseHead(exchange) {
+            if now >= hedgeDeadline(session, exchange, retryPlan(session, exchange)) {
+                hedge(slot, session, exchange)
+                setHTTPTimer(slot, session)
+                return
+            }
             noteUnanswered(session, exchange)
             noteFault(session, .timeout)
+            if hedgeTakesOver(slot, session, exchange) { return }
             if retry(slot, session, exchange, .timeout) { return }
             fail(slot, session, 504, .responseHeadTimeout)
         } else {

@@ -32,6 +32,8 @@ package struct SessionView {
     package let pendingSince: UInt64
     /// Its request counts in the retry budget of its pool.
     package let isRetried: Bool
+    /// A second backend has its request as well.
+    package let isHedged: Bool
 }
 
 extension Worker {
@@ -52,7 +54,9 @@ extension Worker {
                     connectStartedAt: session.connectStartedAt, isPending: session.isPending,
                     pendingSince: session.pendingSince,
                     isRetried: session.exchange != Exchange.none
-                        && exchanges[session.exchange].pointee.holdsRetry))
+                        && exchanges[session.exchange].pointee.holdsRetry,
+                    isHedged: session.exchange != Exchange.none
+                        && exchanges[session.exchange].pointee.hedging == .underWay))
         }
     }
 

@@ -57,6 +57,7 @@ extension Worker {
                 expect(
                     connection.pointee.inKernel.contains(InKernel(.receiveFromBackend)),
                     "an idle connection's end would be noticed")
+            case .hedging: checkHedging(connection, number)
             case .closing: expect(!connection.pointee.inKernel.isEmpty, "who closes waits for the kernel")
             }
         }
@@ -209,9 +210,10 @@ extension Worker {
                         holders += 1
                     }
                 }
+                holders += hedges(inPool: poolIndex, at: index)
                 expect(
                     holders == candidates[index].active.load(ordering: .relaxed),
-                    "a backend's count is its sessions")
+                    "a backend's count is its sessions and hedges")
             }
         }
         expect(shared.pointee.sessionCount == sessions.count, "the process counts its sessions")

@@ -34,6 +34,8 @@ struct RetryPlan: BitwiseCopyable {
     /// One bit for each status from 400 on.
     private let statuses: InlineArray<4, UInt64>
     let includesNonIdempotent: Bool
+    /// A request that waits long is sent to a second backend (Hedge.swift).
+    let hedges: Bool
     private let budgetShare: Double
     /// `UInt64.max` for no limit.
     let perTryNanoseconds: UInt64
@@ -60,6 +62,7 @@ struct RetryPlan: BitwiseCopyable {
         self.statuses = statuses
         attempts = UInt8(settings?.attempts ?? 0)
         includesNonIdempotent = settings?.includesNonIdempotent ?? false
+        hedges = settings?.hedges ?? false
         budgetShare = settings?.budgetShare ?? 0
         perTryNanoseconds = settings?.perTryNanoseconds ?? UInt64.max
     }
@@ -105,13 +108,14 @@ extension Worker {
             plan.pointee.takes(failure) || mutant(.triedAgainWhateverFailed) && plan.pointee.attempts > 0,
             !exchange.pointee.hasAnswered, command == .run
         else { return false }
-        return exchange.pointee.holdsRetry || takeRetry(session, exchange, plan)
+        return exchange.pointee.holdsRetry || takeRetry(session, exchange)
     }
 
-    private func takeRetry(
-        _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>,
-        _ plan: UnsafePointer<RetryPlan>
+    /// Takes a place in the pool's budget; false where it is used up.
+    func takeRetry(
+        _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
     ) -> Bool {
+        let plan = retryPlan(session, exchange)
         let pool = snapshot.pool(Int(session.pointee.pool))
         let before = pool.pointee.load.pointee.retries.wrappingAdd(1, ordering: .relaxed).oldValue
         if before >= plan.pointee.budget(ofActive: pool.pointee.candidates.activeSum),

@@ -34,6 +34,8 @@ public struct WorkerSettings {
     public var descriptorWatermark = Int32.max
     /// The most pipes for splicing that are open at once: two descriptors each.
     public var pipes = Worker.mostPipes
+    /// A pool's answers from which a worker knows what is usual; at most as many as by default.
+    public var answersBeforeHedges = LatencyQuantile.enough
 
     public init(
         index: Int, port: KernelPort, seed: UInt64, slots: Int, buffers: Int, bufferSizeBytes: Int,
@@ -108,6 +110,8 @@ public struct Worker: ~Copyable {
     let policies: UnsafeMutablePointer<PolicyState>
     /// For each pool: above 0 where its next response is expected to be long.
     let bulkHints: UnsafeMutablePointer<UInt8>
+    /// For each pool: how long its answers take to begin, where requests are hedged.
+    let latencies: UnsafeMutablePointer<LatencyQuantile>
     let wakeBuffer: WakeBuffer
     let peerAddress: UnsafeMutablePointer<sockaddr_storage>
 
@@ -177,6 +181,8 @@ public struct Worker: ~Copyable {
         }
         bulkHints = .allocate(capacity: max(snapshot.poolCount, 1))
         bulkHints.initialize(repeating: 0, count: max(snapshot.poolCount, 1))
+        latencies = .allocate(capacity: max(snapshot.poolCount, 1))
+        latencies.initialize(repeating: LatencyQuantile(), count: max(snapshot.poolCount, 1))
         wakeBuffer = WakeBuffer()
         peerAddress = .allocate(capacity: 1)
         peerAddress.initialize(to: sockaddr_storage())
@@ -192,6 +198,7 @@ public struct Worker: ~Copyable {
         policies.deinitialize(count: snapshot.poolCount)
         policies.deallocate()
         bulkHints.deallocate()
+        latencies.deallocate()
         peerAddress.deallocate()
     }
 
@@ -292,11 +299,15 @@ public struct Worker: ~Copyable {
             if let buffer = completion.buffer { discard(buffer) }
             return
         }
-        let slot = connections[number].pointee.session
-        if slot == BackendConnection.none {
-            connectionCompleted(number, operation, completion)
-        } else {
+        let connection = connections[number]
+        if connection.pointee.state == .hedging, operation == .receiveFromBackend, completion.result > 0 {
+            hedgeAnswers(number)
+        }
+        if connection.pointee.state == .attached {
+            let slot = connection.pointee.session
             dispatch(completion, operation, slot, sessions[slot])
+        } else {
+            connectionCompleted(number, operation, completion)
         }
     }
 

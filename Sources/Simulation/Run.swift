@@ -82,6 +82,7 @@ public enum Simulation {
         settings.isAlone = true
         settings.backlog = plan.faults.listenerBacklog
         settings.descriptorWatermark = plan.descriptorWatermark
+        settings.answersBeforeHedges = plan.answersBeforeHedges
         return settings
     }
 
@@ -138,7 +139,7 @@ public enum Simulation {
             (.splicedUp, .spliceUpgrades), (.splicedDown, .spliceDowngrades),
             (.logRecordsDropped, .logDropped), (.staleCompletions, .staleCompletions),
             (.bytesIn, .bytesIn), (.bytesOut, .bytesOut), (.waits, .pended), (.retries, .retries),
-            (.retriesOverBudget, .retriesOverBudget),
+            (.retriesOverBudget, .retriesOverBudget), (.hedgesWon, .hedgesWon), (.hedgesLost, .hedgesLost),
         ] {
             coverage.add(happening, counters.pointee[counter])
         }

@@ -40,6 +40,8 @@ struct WorldPlan {
     var logsAccess = true
     /// Where accepting stops, as a number of a descriptor.
     var descriptorWatermark = Int32.max
+    /// As many as Weir wants, or fewer.
+    var answersBeforeHedges: UInt32 = 20
     /// When to drain and to stop whatever happens; 0 for not.
     var drainAtNanoseconds: UInt64 = 0
     var stopAtNanoseconds: UInt64 = 0
@@ -86,6 +88,8 @@ struct WorldPlan {
         if pending.oneIn(4) { drawPending(&pending) }
         var retries = PlanSource(random: RandomSource(seed: name.seed ^ 0x2E72_0149))
         if isHTTP, retries.oneIn(4) { drawRetries(&retries) }
+        var hedges = PlanSource(random: RandomSource(seed: name.seed ^ 0x4ED6_E2D5))
+        if isHTTP, hedges.oneIn(5) { drawHedges(&hedges) }
     }
 
     private mutating func drawPolicies(_ source: inout PlanSource) {

@@ -47,6 +47,9 @@ public enum Counter: Int, CaseIterable, Sendable {
     case retries
     /// Requests that were not tried again because too many of their pool were.
     case retriesOverBudget
+    /// Requests that were sent to a second backend: the first one answered; the second one took over.
+    case hedgesLost
+    case hedgesWon
     /// Keys that a rate limit forgot before their time, because its table was full.
     case rateKeysForgotten
     /// Log records lost.

@@ -34,6 +34,17 @@ import Testing
         ),
         ("limits: { memory: 512 }", "1:19 `512` is out of range", nil),
         ("limits: { memory: 1gb }", "1:19 `1gb` is not a size", "1GiB"),
+        ("alerts: { error_rate: 5 }", "1:23 `5` is not a percentage", "5%"),
+        ("alerts: { error_rate: 0% }", "1:23 `0%` is out of range", nil),
+        ("alerts: { command: /bin/page }", "1:20 found `/bin/page`", nil),
+        ("alerts: { command: [page] }", "1:20 `page` is no absolute path", nil),
+        (
+            "alerts: { webhook: https://a/ }", "1:20 `https://a/`: there is no TLS for webhooks", nil
+        ),
+        ("alerts: { webhook: \"a:80\" }", "1:20 `a:80` is no URL of http", nil),
+        ("alerts: { webhook: http://me@a/ }", "1:20 `http://me@a/` has a user in it", nil),
+        ("alerts: { webhook: \"http://a:0/\" }", "1:20 the port of `a:0` is not from 1 to 65535", nil),
+        ("alerts: { hook: 1 }", "1:11 unknown key `hook` in `alerts`", nil),
         ("logs: { access: stdot }", "1:17 unknown destination `stdot`", "stdout"),
         ("logs: { access: log.txt }", "1:17 unknown destination `log.txt`", nil),
         ("logs: { sample: 50 }", "1:17 `50` has no `%`", "50%"),

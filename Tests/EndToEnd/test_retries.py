@@ -279,6 +279,8 @@ def test_a_drain_ends_the_tries(start_http, refusing):
     clients = [Client(weir.connect()) for _ in range(3)]
     for client in clients:
         client.send(request())
+        # Its tries have begun.
+        client.is_silent(0.05)
     weir.signal(signal.SIGTERM)
     assert [client.response().status for client in clients] == [503] * 3
     weir.wait_for_end()

@@ -84,7 +84,7 @@ final class HTTPLedger {
             random: RandomSource(seed: seed ^ 0x5EED_0F5C_21B7_0003), isStrict: plan.isStrict,
             isAboutRetries: plan.isAboutRetries, bufferBytes: plan.bufferSizeBytes,
             bulkBytes: Int(plan.bulkBytes), patienceNanoseconds: plan.patienceNanoseconds,
-            retriedStatuses: plan.retriedStatuses)
+            retriedStatuses: plan.retriedStatuses, isAboutHedges: plan.isAboutHedges)
     }
 
     func fail(_ what: @autoclosure () -> String) {

@@ -64,6 +64,8 @@ extension World {
         if record.number("attempts") ?? 0 < UInt64(facts.tries.backends.count) {
             return "there were more tries"
         }
+        let hedged = record.field("hedged").map { String(decoding: $0, as: UTF8.self) }
+        if let wrong = ledger.contradiction(toHedged: hedged, facts) { return wrong }
         if reason == .ok {
             // Where the end of the connection ends the answer, that comes after the record.
             let endsLater = ledger.taps[Int(facts.client)].reader.isUntilClose

@@ -11,6 +11,10 @@ struct TryFacts {
     var backends: [Int] = []
     /// As the first backend that was sent all of it saw it; empty where it does not fit one buffer.
     var octets: [UInt8] = []
+    /// The connection on which it was sent although nothing was wrong with the one before.
+    var hedge: Int32?
+    /// The last one on which it may have been; where the one before had just failed, that cannot be told.
+    var possibleHedge: Int32?
 }
 
 extension WorldPlan {
@@ -72,14 +76,22 @@ extension HTTPLedger {
             fail("request \(number), a \(facts.plan.method), is sent twice")
         }
         if facts.status != 0 { fail("request \(number) is sent again although it was answered") }
-        let obstacle = obstacleToReplay(last, number)
-        if obstacle == nil { return }
-        guard let settings else { return fail("request \(number) is sent again, but \(obstacle!)") }
+        let lasts = lastTries(facts)
+        let obstacleToHedge = contradiction(toHedge: connection, facts)
+        if obstacleToHedge == nil { requests[Int(number)].tries.possibleHedge = connection }
+        if lasts.contains(where: { obstacleToReplay($0, number) == nil }) { return }
+        guard let settings else {
+            return fail("request \(number) is sent again, but \(obstacleToReplay(last, number)!)")
+        }
         if facts.tries.backends.count > settings.attempts {
             fail("request \(number) is sent more than \(settings.attempts) times again")
         }
-        if let wrong = contradiction(toRetryAfter: last, facts, settings) {
-            fail("request \(number) is tried again, but \(wrong)")
+        let wrongs = lasts.map { contradiction(toRetryAfter: $0, facts, settings) }
+        if !wrongs.contains(nil) {
+            if let wrong = obstacleToHedge {
+                fail("request \(number) is tried again, but \(wrongs.last!!), and it is not hedged: \(wrong)")
+            }
+            requests[Int(number)].tries.hedge = connection
         }
         checkTurn(connection, facts)
         countTry(connection, facts)
@@ -131,10 +143,13 @@ extension HTTPLedger {
         return settings.takes(status: answer.plan.status) ? nil : "it was answered \(answer.plan.status)"
     }
 
-    /// Where everybody can be connected to, nobody has another try before all others had as many.
+    /// Where everybody can be connected to, nobody has another try before all others had as many. A hedge passes over
+    /// those without a kept connection.
     private func checkTurn(_ connection: Int32, _ facts: RequestFacts) {
         let pool = pool(ofClient: facts.client)
-        guard plan.isStrict, let backend = backendIndex(connection, pool) else { return }
+        guard plan.isStrict, requests[Int(facts.plan.number)].tries.possibleHedge == nil,
+            let backend = backendIndex(connection, pool)
+        else { return }
         let counts = pool.backends.indices.map { index in facts.tries.backends.count { $0 == index } }
         if counts[backend] > counts.min()! {
             fail(
@@ -162,10 +177,11 @@ extension HTTPLedger {
     /// been in the way of that.
     func checkLastTry(_ answer: AnswerFacts, _ facts: RequestFacts) {
         let number = facts.plan.number
-        if facts.sightings.last != answer.backend {
+        if !lastTries(facts).contains(answer.backend) {
             fail("request \(number) is answered by a try that is not its last")
         }
-        guard plan.isStrict, let settings = listener(ofClient: facts.client).retry,
+        // A hedge that was never sent counts as well.
+        guard plan.isStrict, let settings = listener(ofClient: facts.client).retry, !settings.hedges,
             settings.takes(status: answer.plan.status), facts.plan.framing == .none,
             facts.plan.isIdempotent || settings.includesNonIdempotent,
             facts.tries.backends.count <= settings.attempts
@@ -181,7 +197,7 @@ extension World {
             var (retried, live) = (0, 0)
             worker.forEachSession { view in
                 guard view.pool == pool else { return }
-                live += 1
+                live += view.isHedged ? 2 : 1
                 if view.isRetried { retried += 1 }
             }
             // A session that ended in this turn was served in it.

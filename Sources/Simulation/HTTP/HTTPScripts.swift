@@ -45,6 +45,7 @@ struct HTTPSource {
     let patienceNanoseconds: UInt64
     /// Statuses that somebody tries again on: frequent where there are any.
     let retriedStatuses: [Int]
+    let isAboutHedges: Bool
 
     mutating func below(_ bound: Int) -> Int { bound <= 0 ? 0 : Int(random.next() % UInt64(bound)) }
     mutating func oneIn(_ count: Int) -> Bool { below(count) == 0 }
@@ -161,6 +162,8 @@ struct HTTPSource {
         plan.announcesClose = plan.framing == .untilClose ? oneIn(2) : oneIn(10)
         plan.isEarly = !isStrict && oneIn(8)
         if oneIn(3) { plan.pauseNanoseconds = time(patienceNanoseconds) }
+        // Later than a hedge, or about when that is answered.
+        if isAboutHedges, oneIn(3) { plan.pauseNanoseconds = 5_000_000 + time(oneIn(2) ? 20_000_000 : patienceNanoseconds) }
         if plan.announcesClose || plan.framing == .untilClose { plan.after = .closes }
         if !isStrict { addTrouble(&plan) }
         if isAboutRetries, oneIn(3) { plan.fault = .gone(resets: oneIn(3)) }

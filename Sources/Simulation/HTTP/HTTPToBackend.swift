@@ -46,7 +46,7 @@ extension HTTPLedger {
         checkIsServed(facts.client)
         if facts.sightings.isEmpty { requests[Int(number)].sightedAt = kernel.now }
         requests[Int(number)].sightings.append(connection)
-        requests[Int(number)].sentAt = kernel.now
+        if !mayBeHedge(connection, number) { requests[Int(number)].sentAt = kernel.now }
         requests[Int(number)].wholeAt = 0
         kernel.trace("backend sees request", Int64(connection), Int64(number))
         taps[place].requests.append(number)
@@ -97,7 +97,7 @@ extension HTTPLedger {
             fail("request \(number) looks whole before it has come")
         }
         requests[Int(number)].wholeAt = kernel.now
-        requests[Int(number)].sentAt = kernel.now
+        if !mayBeHedge(connection, number) { requests[Int(number)].sentAt = kernel.now }
         let range = (taps[place].ends.last ?? 0)..<taps[place].reader.position
         taps[place].ends.append(range.upperBound)
         noteWhole(number, UnsafeBufferPointer(rebasing: stream[range]))
