@@ -18,12 +18,13 @@ build_packages = binutils libc6-dev libstdc++-12-dev liburing-dev libxxhash-dev 
 # What `weir demo` asks one to type.
 run_packages = curl
 # What the tests start, look into the program with, or are written in.
-test_packages = curl nginx postgresql python3 python3-pytest python3-websockets redis-server redis-tools
+test_packages = chromium curl nginx postgresql prometheus python3 python3-prometheus-client python3-pytest \
+	python3-websockets redis-server redis-tools tmux wrk
 bench_packages = haproxy libnginx-mod-stream nginx python3 wrk
 
 FUZZ_SECONDS = 60
 # Configurations to start from; the schema is for editors.
-samples = tcp.yaml http.yaml redis.yaml postgres.yaml weir.schema.json
+samples = tcp.yaml http.yaml redis.yaml postgres.yaml weir.schema.json alerts.yaml grafana.json
 
 .PHONY: help run build simulate test test-epoll simulate-mutants weir-bench choices skewed fuzz lint bench chaos install \
 	uninstall clean packages run-packages test-packages bench-packages swift

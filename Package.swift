@@ -79,7 +79,7 @@ let package = Package(
                 "Dataplane",
                 "Probing", "Ring", "EmulatedKernel",
             ],
-            swiftSettings: common),
+            resources: [.embedInCode("Admin/dashboard.html")], swiftSettings: common),
         .target(
             name: "Simulation",
             dependencies: [

@@ -73,6 +73,8 @@ public struct Pick: BitwiseCopyable, Sendable {
 /// Where a session is in its walk over a pool's candidates: each at most once, backups after all others.
 public struct CandidateSequence: BitwiseCopyable, Sendable {
     public internal(set) var pick = Pick()
+    /// The trial that the session is to whom it was given last; `Standing.noTrial` where it is none.
+    public internal(set) var trial = Standing.noTrial
     /// Whom the policy chose.
     private var chosen = Remembered()
     /// Coprime to the number of candidates, so that the walk meets each once; 0 until it is needed.

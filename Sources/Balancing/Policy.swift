@@ -156,6 +156,17 @@ public struct PolicyState: ~Copyable {
         sequence.pick.full = UInt16(clamping: plan.candidates.fullCount)
         sequence.pick.excluded = plan.candidates.excluded
         sequence.pick.isPanic = sequence.pick.excluded.word != 0 && plan.candidates.isPanicking
+        while let index = takeNext(&sequence, choice) {
+            if let trial = plan.candidates.begin(index) {
+                sequence.trial = trial
+                return index
+            }
+            plan.candidates.release(index)
+        }
+        return nil
+    }
+
+    private mutating func takeNext(_ sequence: inout CandidateSequence, _ choice: Choice) -> Int? {
         if let sticky = choice.sticky, sequence.takeSticky(sticky, of: plan.candidates) {
             sequence.pick.isBackup = sticky >= plan.primaries.candidates.count
             return sticky

@@ -14,7 +14,7 @@ public enum BackendState: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     case degraded
     /// Its active checks fail.
     case unhealthy
-    /// It failed sessions and sits out for a while.
+    /// It failed sessions and sits out for a while, then takes one at a time until one goes well.
     case ejected
     /// An operator wants it to end its sessions and take no new ones.
     case draining
@@ -45,7 +45,9 @@ public enum BackendState: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     }
 }
 
-/// A state, and the share of its weight that a backend gets in it.
+/// A state, and the share of its weight that a backend gets in it; of an ejected one also its trial (Trial.swift).
+///
+///     bits 24...31 number of the trial    16...23 state    12...13 trial    0...11 share
 public struct Standing: RawRepresentable, AtomicRepresentable, BitwiseCopyable, Equatable, Sendable {
     public let rawValue: UInt32
 
@@ -65,7 +67,7 @@ public struct Standing: RawRepresentable, AtomicRepresentable, BitwiseCopyable, 
 
     /// Of the weight, in 256ths.
     @inline(__always)
-    public var share: Int { Int(rawValue & 0xFFFF) }
+    public var share: Int { Int(rawValue & 0xFFF) }
 }
 
 /// How many backends take no new sessions, and why: four counts in one word, so that they are read and changed

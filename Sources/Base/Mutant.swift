@@ -12,7 +12,7 @@ package enum Mutant: String, CaseIterable, Sendable {
     case clientPlaceNotReleased, pipedBytesDroppedAtEnd, receivesInWrongOrder, cancelledReceiveNotResumed,
         spinsForRoom, oneBurstAtALimit, drainTurnsAway, newClientsFirst, missedCancelNotRepeated,
         idlePipesStay, pipesBeforeSockets, fullQueueForgotten, lastWordsDropped, resetOvertakes
-    case ejectedIsPicked, moreAreEjected, ejectionNeverEnds, clientsCountAsFaults
+    case ejectedIsPicked, moreAreEjected, ejectionNeverEnds, clientsCountAsFaults, manyOnTrial
     case deniedIsServed, limitIgnored
     // Of http mode.
     case parkedWithBytes, parkedBeforeSent, postSentAgain, brokenEndLooksWhole, keptRequestLost,
@@ -22,7 +22,6 @@ package enum Mutant: String, CaseIterable, Sendable {
     case stickyIgnored, clientNotRemembered, oldCookieKept
     case hedgeNotReleased, hedgeLoserKept
     case retryKeepsBudget, budgetIgnored, triesUncounted, postTriedAgain, sameBackendTried,
-        sendingRequestReused,
         triedAgainWhateverFailed, tryLeavesAnswer
     // Of those who wait for a place.
     case pendingNotWoken, poolPlaceKept, pendingOutOfOrder, pendingForEver

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
@@ -25,8 +26,25 @@ static inline int weir_signalfd(const sigset_t *signals) {
 static inline int weir_replace_descriptor(int source, int target) {
     return (int)syscall(SYS_dup3, source, target, O_CLOEXEC);
 }
+// Both ends close on exec.
+static inline int weir_pipe(int ends[2]) { return (int)syscall(SYS_pipe2, ends, O_CLOEXEC); }
+// A program that is spawned gets no descriptor from this number on (glibc 2.34).
+extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int from);
+static inline int weir_spawn_closing_from(posix_spawn_file_actions_t *actions, int from) {
+    return posix_spawn_file_actions_addclosefrom_np(actions, from);
+}
+extern char **environ;
+static inline char *const *weir_environment(void) { return environ; }
 static inline int weir_accept_nonblocking(int listener) {
     return (int)syscall(SYS_accept4, listener, 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+// The user at the other end of a unix socket (SO_PEERCRED, unix(7)). 0, or -1 with errno set.
+static inline int weir_peer_user(int descriptor, unsigned int *user) {
+    struct { int process; unsigned int user, group; } peer;
+    socklen_t length = sizeof peer;
+    int result = getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &length);
+    if (result == 0) *user = peer.user;
+    return result;
 }
 // Core masks of the calling thread, as plain bytes. Answers how many bytes count, or a negative number.
 static inline int weir_get_affinity(unsigned char *mask, size_t bytes) {

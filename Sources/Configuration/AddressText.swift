@@ -13,6 +13,12 @@ extension Address: CustomStringConvertible {
         }
     }
 
+    /// As a listener's `bind` has it; nil where it could not.
+    public init?(boundAs text: String) {
+        guard let address = try? Self.parse(text, for: .listening) else { return nil }
+        self = address
+    }
+
     /// What an address is for: a listener binds numbers, a backend may also have a name.
     enum Purpose {
         case listening

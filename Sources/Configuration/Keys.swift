@@ -26,7 +26,9 @@ enum Keys {
                     "engine", \.engine, .choice("engine"),
                     "The kernel interface; `auto` takes io_uring where it works, else epoll."),
                 Field("limits", \.limits, processLimits),
+                Field("admin", \.admin, admin, absent: "no admin API"),
                 Field("logs", \.logs, logs),
+                Field("alerts", \.alerts, alerts, absent: "no alerts"),
                 Field(
                     "listeners", \.listeners,
                     listener.byName("listener", name: \.name) {
@@ -211,7 +213,7 @@ enum Keys {
     /// Loose: the reader says precisely what is wrong with an address.
     private static let addressPattern = "^(unix:/.+|.+:[0-9]+)$"
 
-    private static var bindAddress: ValueType<Address> {
+    static var bindAddress: ValueType<Address> {
         let type = ValueType<Address>.scalar(
             expectation: "an address such as `0.0.0.0:6379`, `[::]:6379` or `unix:/path`",
             shape: .text(pattern: addressPattern),

@@ -7,7 +7,11 @@ public struct Configuration: Equatable, Sendable {
     public var workers = WorkerCount.automatic
     public var engine = EngineChoice.automatic
     public var limits = ProcessLimits()
+    /// nil: nobody can look at it.
+    public var admin: AdminSettings?
     public var logs = LogSettings()
+    /// nil: there are none.
+    public var alerts: AlertSettings?
     /// In the order of the file.
     public var listeners: [Listener] = []
     /// In the order of the file.

@@ -10,7 +10,7 @@ public enum Check {
     public static func report(_ configuration: Configuration) throws(Failure) -> String {
         let engine = try Engine.choose(configuration.engine)
         let sizing = Sizing(configuration, backlog: Worker.backlog)
-        var lines = [configuration.rendered()]
+        var lines = [configuration.withoutSecrets.rendered()]
         for listener in configuration.listeners where listener.mode == .http {
             lines += listener.summary.map { "# " + $0 }
         }

@@ -15,7 +15,8 @@ public enum Demo {
         for name in backendNames { backends.append(try SampleBackend.start(name: name)) }
         let tcp = try freePort(after: 8079)
         let web = try freePort(after: tcp)
-        let file = file(tcp: tcp, web: web, backends: backends)
+        let admin = try freePort(after: web)
+        let file = file(tcp: tcp, web: web, admin: admin, backends: backends)
         var configuration: Configuration
         do throws(ConfigurationErrors) {
             configuration = try Configuration.read(Array(file.utf8), file: "demo", environment: { _ in nil })
@@ -30,7 +31,7 @@ public enum Demo {
         options.configurationName = "demo"
         options.drainTimeoutSeconds = 2
         let server = try Server(configuration, options: options)
-        print(guide(tcp: tcp, web: web, file: file))
+        print(guide(tcp: tcp, web: web, admin: admin, file: file))
         fflush(nil)
         try log.start()
         let code = server.wait()
@@ -40,21 +41,22 @@ public enum Demo {
 
     /// The first of a few well-known ports that nobody has.
     private static func freePort(after last: UInt16) throws(Failure) -> UInt16 {
-        for port in last + 1...8099 {
+        for port in stride(from: last + 1, through: 8099, by: 1) {
             let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
             defer { close(descriptor) }
             guard let address = Address.ipv4(0x7F00_0001, port: port).socketAddress else { continue }
             if address.with({ bind(descriptor, $0, $1) }) == 0 { return port }
         }
-        throw Failure("the demo wants two ports from 8080 to 8098, and they are taken")
+        throw Failure("the demo wants three ports from 8080 to 8099, and they are taken")
     }
 
     /// What the demo runs on, and shows.
-    private static func file(tcp: UInt16, web: UInt16, backends: [UInt16]) -> String {
+    private static func file(tcp: UInt16, web: UInt16, admin: UInt16, backends: [UInt16]) -> String {
         let addresses = zip(backendNames, backends).map { name, port in
             "{ name: \(name), address: \"127.0.0.1:\(port)\" }"
         }
         return """
+            admin: { bind: "127.0.0.1:\(admin)" }
             listeners:
               tcp: { bind: "127.0.0.1:\(tcp)", mode: tcp, pool: trees }
               web:
@@ -79,7 +81,7 @@ public enum Demo {
             """
     }
 
-    private static func guide(tcp: UInt16, web: UInt16, file: String) -> String {
+    private static func guide(tcp: UInt16, web: UInt16, admin: UInt16, file: String) -> String {
         let url = "http://127.0.0.1:\(web)"
         return """
 
@@ -96,6 +98,9 @@ public enum Demo {
             and to the tcp listener, which decides for each connection and looks at nothing:
 
                 curl http://127.0.0.1:\(tcp)/
+
+            The dashboard, for a browser: http://127.0.0.1:\(admin)/
+            The same in the terminal: weir status --admin 127.0.0.1:\(admin)
 
             All this is the file
 

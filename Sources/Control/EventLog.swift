@@ -27,6 +27,17 @@ struct EventLog {
     /// Writes one event. `fields` adds to the record.
     func write(_ level: Level, _ event: StaticString, _ fields: (inout RecordWriter) -> Void = { _ in }) {
         guard descriptor >= 0 else { return }
+        let record = Self.bytes(level, event, format, fields)
+        var ready = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        guard !record.isEmpty, poll(&ready, 1, 0) == 1 else { return }
+        _ = Glibc.write(descriptor, record, record.count)
+    }
+
+    /// The line of an event; none where it is too long.
+    static func bytes(
+        _ level: Level, _ event: StaticString, _ format: RecordFormat,
+        _ fields: (inout RecordWriter) -> Void = { _ in }
+    ) -> [UInt8] {
         withUnsafeTemporaryAllocation(byteCount: LogBuffer.recordLimitBytes, alignment: 8) { memory in
             var record = RecordWriter(into: memory.baseAddress!, capacity: memory.count, format: format)
             var now = timespec()
@@ -35,10 +46,7 @@ struct EventLog {
             record.word("level", level.name)
             record.word("event", event)
             fields(&record)
-            let count = record.finish()
-            var ready = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-            guard count > 0, poll(&ready, 1, 0) == 1 else { return }
-            _ = Glibc.write(descriptor, memory.baseAddress!, count)
+            return Array(memory.prefix(record.finish()))
         }
     }
 }

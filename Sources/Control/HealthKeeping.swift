@@ -46,7 +46,7 @@ final class HealthKeeping {
     /// About that often.
     func tick() {
         if isIdle { return }
-        let now = Self.now
+        let now = Server.workerClock
         keeper.tick(now: now) { report($0) }
         guard let checks else { return }
         for result in checks.takeResults() {
@@ -59,12 +59,6 @@ final class HealthKeeping {
         case .over: events.write(.info, "checks_resumed")
         case nil: break
         }
-    }
-
-    /// The clock of the workers.
-    private static var now: UInt64 {
-        let port = KernelPort.real
-        return port.monotonicNow(port.context)
     }
 
     private func report(_ event: HealthEvent) {
@@ -81,6 +75,12 @@ final class HealthKeeping {
                     record.number("back_in_ms", change.backInNanoseconds / 1_000_000)
                     record.number("repetition", UInt64(change.repetition))
                 }
+            }
+        case .trial(let pool, let backend, let elapsed):
+            events.write(.info, "trial") { record in
+                record.text("pool", pools[pool].name)
+                record.text("backend", pools[pool].backends[backend])
+                record.number("ejected_ms", elapsed / 1_000_000)
             }
         case .panic(let pool, let isOn, let usable, let count):
             events.write(isOn ? .error : .info, isOn ? "panic" : "panic_over") { record in

@@ -63,8 +63,8 @@ struct Listening {
 
     private mutating func bind(_ address: Address, listener: Int, name: String) throws(Failure) {
         if case .unix(let path) = address {
-            try removeStale(path, listener: name)
-            let descriptor = try Self.listen(address, listener: name, reusePort: false)
+            try Self.removeStale(path, owner: "listener \(name)")
+            let descriptor = try Self.listen(address, owner: "listener \(name)", reusePort: false)
             unixPaths.append(path)
             addresses[listener].append(address)
             share(descriptor, listener: listener, port: 0)
@@ -72,13 +72,13 @@ struct Listening {
         }
         // A first bind without SO_REUSEPORT finds out whether anybody else has the port: another Weir of the
         // same user would otherwise share it in silence.
-        let probe = try Self.bound(address, listener: name, reusePort: false)
+        let probe = try Self.bound(address, owner: "listener \(name)", reusePort: false)
         // Port 0 becomes the port that the kernel gave, the same for all workers.
         let address = Address(boundTo: probe) ?? address
         close(probe)
         addresses[listener].append(address)
         for worker in perWorker.indices {
-            let descriptor = try Self.listen(address, listener: name, reusePort: true)
+            let descriptor = try Self.listen(address, owner: "listener \(name)", reusePort: true)
             perWorker[worker].append(
                 ListeningSocket(
                     descriptor: descriptor, listener: listener, isShared: false, port: address.port))
@@ -95,17 +95,17 @@ struct Listening {
 
     /// A unix socket that refuses is what a crashed process left: it is removed. Any other answer is an error:
     /// somebody may be there.
-    private func removeStale(_ path: String, listener: String) throws(Failure) {
+    static func removeStale(_ path: String, owner: String) throws(Failure) {
         guard let address = SocketAddress(unixPath: path) else {
             throw Failure(
-                "listener \(listener): the path \(path) is longer than "
+                "\(owner): the path \(path) is longer than "
                     + "\(SocketAddress.unixPathLimitBytes) bytes, which unix sockets do not allow")
         }
         var status = stat()
         guard lstat(path, &status) == 0 else { return }
         guard status.st_mode & S_IFMT == S_IFSOCK else {
             throw Failure(
-                "listener \(listener): \(path) exists and is no socket; move it or bind another path")
+                "\(owner): \(path) exists and is no socket; move it or bind another path")
         }
         // Non-blocking: a server whose queue is full would hold up the start.
         let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
@@ -114,36 +114,37 @@ struct Listening {
         let code = probe >= 0 && address.with({ connect(probe, $0, $1) }) == 0 ? 0 : errno
         switch code {
         case ECONNREFUSED: unlink(path)
-        case 0, EAGAIN: throw Failure("listener \(listener): another process listens on \(path)")
+        case 0, EAGAIN: throw Failure("\(owner): another process listens on \(path)")
         default:
             throw Failure(
-                "listener \(listener): cannot tell who has \(path): \(errorText(code)); "
+                "\(owner): cannot tell who has \(path): \(errorText(code)); "
                     + "remove it or bind another path")
         }
     }
 
-    private static func listen(
-        _ address: Address, listener: String, reusePort: Bool
+    /// `owner` begins what is said where it fails.
+    static func listen(
+        _ address: Address, owner: String, reusePort: Bool
     ) throws(Failure) -> Int32 {
-        let descriptor = try bound(address, listener: listener, reusePort: reusePort)
+        let descriptor = try bound(address, owner: owner, reusePort: reusePort)
         guard Glibc.listen(descriptor, Int32(Worker.backlog)) == 0 else {
             let code = errno
             close(descriptor)
             if case .unix(let path) = address { unlink(path) }
-            throw bindFailure(code, address, listener)
+            throw bindFailure(code, address, owner)
         }
         return descriptor
     }
 
     private static func bound(
-        _ address: Address, listener: String, reusePort: Bool
+        _ address: Address, owner: String, reusePort: Bool
     ) throws(Failure) -> Int32 {
         guard let raw = address.socketAddress else {
-            throw Failure("listener \(listener): \(address) is no address to bind")
+            throw Failure("\(owner): \(address) is no address to bind")
         }
         let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
         let descriptor = socket(raw.family, kind, 0)
-        guard descriptor >= 0 else { throw bindFailure(errno, address, listener) }
+        guard descriptor >= 0 else { throw bindFailure(errno, address, owner) }
         if raw.family != AF_UNIX {
             set(descriptor, SOL_SOCKET, SO_REUSEADDR)
             if reusePort { set(descriptor, SOL_SOCKET, SO_REUSEPORT) }
@@ -155,7 +156,7 @@ struct Listening {
         guard raw.with({ Glibc.bind(descriptor, $0, $1) }) == 0 else {
             let code = errno
             close(descriptor)
-            throw bindFailure(code, address, listener)
+            throw bindFailure(code, address, owner)
         }
         return descriptor
     }
@@ -165,7 +166,7 @@ struct Listening {
         setsockopt(descriptor, level, name, &on, UInt32(MemoryLayout<Int32>.size))
     }
 
-    private static func bindFailure(_ code: Int32, _ address: Address, _ listener: String) -> Failure {
+    private static func bindFailure(_ code: Int32, _ address: Address, _ owner: String) -> Failure {
         let advice =
             switch code {
             case EADDRINUSE: "another process has it; `ss -ltnp` shows which"
@@ -179,6 +180,6 @@ struct Listening {
             case EMFILE, ENFILE: "no file descriptors left; raise LimitNOFILE"
             default: "the kernel refuses it"
             }
-        return Failure("listener \(listener): cannot bind \(address): \(errorText(code)): \(advice)")
+        return Failure("\(owner): cannot bind \(address): \(errorText(code)): \(advice)")
     }
 }

@@ -83,6 +83,8 @@ struct Sizing {
             ownDescriptors += LoadProbing.descriptorLimit
         }
         ownDescriptors += Checks.descriptors(of: configuration)
+        if configuration.alerts != nil { ownDescriptors += AlertSender.descriptorLimit }
+        if let admin = configuration.admin { ownDescriptors += AdminServer.descriptorLimit(admin) }
         self.ownDescriptors = ownDescriptors
         let http = configuration.listeners.filter { $0.mode == .http }
         servesHTTP = !http.isEmpty

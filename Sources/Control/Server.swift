@@ -31,6 +31,9 @@ public final class Server {
     private let reports: Int32
     private let signals: Int32
     private let health: HealthKeeping
+    private let alerts: Alerts?
+    /// nil where nobody may look.
+    private let admin: AdminServer?
     private let startedAt = monotonicSeconds()
     private var memory: MemoryWatch?
     /// While draining: when sessions are cut, when progress is reported next, and when workers that still
@@ -58,7 +61,7 @@ public final class Server {
         let addresses = try Self.resolve(configuration)
         let inherited = try InheritedSocket.takeAll()
         listening = try Listening.open(configuration, workers: sizing.workers, inherited: inherited)
-        let snapshot = Snapshot(configuration) { backend in
+        let snapshot = Snapshot(configuration, workers: sizing.workers) { backend in
             backend.address.socketAddress ?? addresses[backend.address]!
         }
         shared = .allocate(capacity: 1)
@@ -67,12 +70,20 @@ public final class Server {
         shared.initialize(to: SharedState(snapshot: snapshot, seed: seed))
         probing = LoadProbing(configuration, snapshot, engine, events)
         health = try HealthKeeping(configuration, snapshot, engine, events)
+        alerts = Alerts(
+            configuration, snapshot, engine, events,
+            webhook: configuration.alerts?.webhook.map { $0.address.socketAddress ?? addresses[$0.address]! })
+        admin = configuration.admin.map { AdminServer($0) }
         report(configuration, engine, sizing, configuredSessions: configuredSessions)
         do throws(Failure) {
+            try admin?.open()
             try startWorkers(configuration, snapshot, engine, sizing)
             try probing?.start()
+            try alerts?.start()
+            try startAdmin(configuration, snapshot, engine)
         } catch {
             listening.removeUnixSockets()
+            admin?.removeSockets()
             throw error
         }
         Systemd.notify("READY=1\nSTATUS=serving")
@@ -84,6 +95,7 @@ public final class Server {
             if let failed = threads.first(where: { $0.currentState == .failed }) {
                 events.write(.error, "worker_failed") { $0.text("cause", failed.failure) }
                 listening.removeUnixSockets()
+                admin?.removeSockets()
                 return 1
             }
             if threads.allSatisfy({ $0.currentState == .ended }) || monotonicSeconds() >= leaveAt { break }
@@ -92,6 +104,7 @@ public final class Server {
         probing?.stop()
         summarise()
         listening.removeUnixSockets()
+        admin?.removeSockets()
         return 0
     }
 
@@ -132,6 +145,13 @@ public final class Server {
                 } catch {
                     throw Failure("pool \(pool.name), backend \(backend.name): \(error.message)")
                 }
+            }
+        }
+        if case .name(let name, let port)? = configuration.alerts?.webhook?.address {
+            do throws(Failure) {
+                found[.name(name, port: port)] = try NameLookup.resolve(name, port: port)
+            } catch {
+                throw Failure("alerts: \(error.message)")
             }
         }
         return found
@@ -195,6 +215,22 @@ public final class Server {
         }
     }
 
+    private func startAdmin(
+        _ configuration: Configuration, _ snapshot: Snapshot, _ engine: Engine
+    ) throws(Failure) {
+        guard let admin else { return }
+        var wallClock = timespec()
+        clock_gettime(CLOCK_REALTIME, &wallClock)
+        try admin.start(
+            AdminFacts(
+                configuration: configuration, snapshot: snapshot, engine: engine,
+                addresses: listening.addresses, threads: threads, shared: shared, startedAt: startedAt,
+                startedAtSince1970: Double(wallClock.tv_sec) + Double(wallClock.tv_nsec) / 1e9))
+        events.write(.info, "admin_listening") { record in
+            record.text("addresses", admin.addresses.map(\.description).joined(separator: ", "))
+        }
+    }
+
     private func waitForReport() {
         var wanted = pollfd(fd: reports, events: Int16(POLLIN), revents: 0)
         poll(&wanted, 1, -1)
@@ -212,6 +248,7 @@ public final class Server {
         // A worker that ends reports; that the last session ended, and what backends are due, is looked for.
         poll(&wanted, 2, longestWaitMilliseconds)
         health.tick()
+        alerts?.tick()
         lookAtMemory()
         var count: UInt64 = 0
         _ = read(reports, &count, 8)
@@ -223,7 +260,9 @@ public final class Server {
     }
 
     private var longestWaitMilliseconds: Int32 {
-        if shared.pointee.command != .run || !health.isIdle { return HealthKeeping.tickMilliseconds }
+        if shared.pointee.command != .run || !health.isIdle || alerts != nil {
+            return HealthKeeping.tickMilliseconds
+        }
         return memory == nil ? -1 : Self.memoryLookMilliseconds
     }
 
@@ -332,6 +371,14 @@ public final class Server {
             }
             record.endObject()
         }
+    }
+}
+
+extension Server {
+    /// Nanoseconds, as the workers have them.
+    static var workerClock: UInt64 {
+        let port = KernelPort.real
+        return port.monotonicNow(port.context)
     }
 }
 

@@ -307,6 +307,7 @@ extension Worker {
             return
         }
         counters.pointee.add(.accepted)
+        tally(.accepted, listener: listener)
         shared.pointee.sessions.value.wrappingAdd(1, ordering: .relaxed)
         shared.pointee.listenerSessions[listener].value.wrappingAdd(1, ordering: .relaxed)
         let plan = snapshot.listener(listener)

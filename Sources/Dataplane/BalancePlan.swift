@@ -98,6 +98,8 @@ extension Worker {
 
     /// The session's backend took so long to answer.
     func observeLatency(_ session: UnsafeMutablePointer<Session>, since start: UInt64) {
+        tally(.answers, session)
+        tally(.answerMicroseconds, session, (now &- start) / 1000)
         let pool = snapshot.pool(Int(session.pointee.pool))
         // The call copies the plan.
         guard pool.pointee.balance.policy.followsLatency else { return }

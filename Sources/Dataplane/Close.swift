@@ -121,5 +121,6 @@ extension Worker {
         counters.pointee.add(reason: Int(session.pointee.reason.rawValue))
         counters.pointee.add(.bytesIn, session.pointee.toBackend.received)
         counters.pointee.add(.bytesOut, session.pointee.toClient.delivered)
+        tallySession(session)
     }
 }

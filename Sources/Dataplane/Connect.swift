@@ -40,6 +40,8 @@ extension Worker {
         }
         session.pointee.backend = UInt16(index)
         session.pointee.holdsBackend = true
+        session.pointee.trial = session.pointee.sequence.trial
+        tally(.tries, session)
         endWait(slot, session)
         rememberBackend(session)
         if session.pointee.isHTTP, attachIdle(slot, session) {
@@ -201,6 +203,7 @@ extension Worker {
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ code: Int32
     ) {
         counters.pointee.add(.connectFailures)
+        tally(.connectFailures, session)
         session.pointee.connectFailure = Reason(connectErrno: code)
         observeFailure(session, since: session.pointee.connectStartedAt)
         if let fault = Fault(ofConnect: session.pointee.connectFailure) { noteFault(session, fault) }
@@ -268,6 +271,10 @@ extension Worker {
             let pool = snapshot.pool(Int(session.pointee.pool))
             if !mutant(.backendNotReleased) || session.pointee.state == .closing {
                 pool.pointee.candidates.release(Int(session.pointee.backend))
+            }
+            if session.pointee.trial != .noTrial {
+                pool.pointee.health.endTrial(Int(session.pointee.backend), session.pointee.trial)
+                session.pointee.trial = .noTrial
             }
             session.pointee.holdsBackend = false
             releasePoolPlace(session)

@@ -394,7 +394,7 @@ extension Worker {
     mutating func prepareReplay(
         _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
     ) -> Bool {
-        guard session.isInKernel(.sendToBackend), !mutant(.sendingRequestReused) else {
+        guard session.isInKernel(.sendToBackend) else {
             // Where its send failed it is still queued; it is kept, so that this does not give it back.
             buffers.drop(&session.pointee.toBackend.queue)
             return true

@@ -299,6 +299,7 @@ extension Worker {
         if mutant(.loggedTwice), exchange.pointee.status == 502 { recordExchange(session, exchange) }
         releaseCandidate(session)
         countExchange(exchange)
+        tallyExchange(session, exchange)
         session.pointee.exchange = Exchange.none
         if mutant(.exchangeLeaked), reason == .clientReset { return }
         exchanges.release(number)

@@ -165,6 +165,8 @@ extension Worker {
         session.pointee.isPending = true
         session.pointee.state = .connecting
         timers.set(slot, deadline: mutant(.pendingForEver) ? .max : deadline)
+        // In http mode a receive tells when the client is gone.
+        if !session.pointee.isHTTP { watchSource(slot, session, .toBackend) }
         lookAtPendingSoon()
         counters.pointee.add(.pended)
         return true

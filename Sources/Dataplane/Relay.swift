@@ -190,6 +190,10 @@ extension Worker {
         _ completion: Completion
     ) {
         if completion.isPollError {
+            if session.pointee.state == .connecting, !session.pointee.isHTTP {
+                finish(slot, session, .clientReset)
+                return
+            }
             sideIsGone(slot, session, LostSide(sourceOf: direction))
         } else if !completion.hasMore {
             watchSource(slot, session, direction)

@@ -46,6 +46,8 @@ struct Session: BitwiseCopyable {
     var inKernel: InKernel
     var listener: UInt16
     var pool: UInt16
+    /// What it is to its backend while that is on trial, and has said nothing yet; else `Standing.noTrial`.
+    var trial = Standing.noTrial
     /// Index within the pool; meaningful while `holdsBackend`.
     var backend: UInt16
     /// How many backends were tried.

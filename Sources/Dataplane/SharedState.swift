@@ -93,6 +93,12 @@ public struct SharedState: ~Copyable, Sendable {
     /// Workers that may still use their listening sockets; 0 once all have heard of a drain.
     public var acceptingWorkers: Int { accepting.value.load(ordering: .acquiring) }
 
+    /// Client connections of one listener now, by its index in the snapshot.
+    public func sessionCount(ofListener index: Int) -> Int {
+        precondition(index >= 0 && index < listenerCount)
+        return max(listenerSessions[index].value.load(ordering: .relaxed), 0)
+    }
+
     /// Client connections of the whole process now.
     public var sessionCount: Int { sessions.value.load(ordering: .relaxed) }
 }

@@ -8,6 +8,7 @@ import Glibc
 import Health
 import Limiting
 import Routing
+import Telemetry
 
 /// One listener, compiled.
 public struct ListenerPlan {
@@ -26,6 +27,7 @@ public struct ListenerPlan {
     public let relay: RelayChoice
     /// nil in tcp mode.
     public let http: UnsafePointer<HTTPPlan>?
+    let tally: Tally
 }
 
 /// One backend, compiled.
@@ -34,6 +36,7 @@ public struct BackendPlan {
     public let address: SocketAddress
     /// TCP options apply (it is no unix socket).
     public let isTCP: Bool
+    let tally: Tally
 }
 
 /// One pool, compiled.
@@ -64,6 +67,9 @@ extension PoolPlan {
         @inline(__always)
         get { balance.candidates }
     }
+
+    /// Sessions and requests that wait for a place.
+    public var pendingCount: Int { max(load.pointee.pending.load(ordering: .relaxed), 0) }
 }
 
 public struct Snapshot: @unchecked Sendable {
@@ -86,12 +92,15 @@ public struct Snapshot: @unchecked Sendable {
     let rateLimitCount: Int
     private let rateLimits: UnsafePointer<RateLimitPlan>
 
-    /// `resolve` answers the socket address of a backend; host names were looked up before.
-    public init(_ configuration: Configuration, resolve: (Backend) -> SocketAddress) {
-        let poolPlans = configuration.pools.map { Self.poolPlan($0, resolve: resolve) }
+    /// `resolve` answers the socket address of a backend; host names were looked up before. At most `workers` will
+    /// run on it.
+    public init(_ configuration: Configuration, workers: Int = 1, resolve: (Backend) -> SocketAddress) {
+        let tallies = SnapshotTallies(workers: workers)
+        let poolPlans = configuration.pools.map { Self.poolPlan($0, tallies, resolve: resolve) }
         let indices = PoolIndices(configuration.pools)
         var limits = RateLimitPlans()
-        let listenerPlans = configuration.listeners.map { listener in
+        let listenerTallies = tallies.listeners(configuration.listeners.count)
+        let listenerPlans = configuration.listeners.enumerated().map { index, listener in
             ListenerPlan(
                 name: Self.keep(listener.name),
                 pool: listener.pool.map { indices.index[$0]! } ?? 0,
@@ -101,7 +110,8 @@ public struct Snapshot: @unchecked Sendable {
                 sessionsPerClient: listener.limits.sessionsPerClient ?? 0,
                 access: AccessPlan(listener),
                 rateLimit: limits.add(listener.rateLimit, routes: listener.routes.count, keep: Self.keep),
-                relay: listener.relay, http: Self.httpPlan(listener, indices, &limits))
+                relay: listener.relay, http: Self.httpPlan(listener, indices, &limits),
+                tally: listenerTallies[index])
         }
         listenerCount = listenerPlans.count
         poolCount = poolPlans.count
@@ -135,11 +145,16 @@ public struct Snapshot: @unchecked Sendable {
         return rateLimits + Int(index)
     }
 
-    private static func poolPlan(_ pool: Pool, resolve: (Backend) -> SocketAddress) -> PoolPlan {
+    private static func poolPlan(
+        _ pool: Pool, _ tallies: SnapshotTallies, resolve: (Backend) -> SocketAddress
+    ) -> PoolPlan {
         let backends = pool.backendsBackupsLast
-        let plans = backends.map { backend in
+        let backendTallies = tallies.backends(backends.count)
+        let plans = backends.enumerated().map { index, backend in
             let address = resolve(backend)
-            return BackendPlan(name: keep(backend.name), address: address, isTCP: address.family != AF_UNIX)
+            return BackendPlan(
+                name: keep(backend.name), address: address, isTCP: address.family != AF_UNIX,
+                tally: backendTallies[index])
         }
         let balance = PolicyPlan(pool, backends)
         return PoolPlan(

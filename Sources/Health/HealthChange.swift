@@ -10,8 +10,10 @@ public struct HealthChange: Equatable, Sendable {
         case failures(count: Int, Fault, spanNanoseconds: UInt64)
         /// Failures among the last outcomes.
         case failureRate(failed: Int, of: Int, Fault)
-        /// Its ejection took its time.
-        case timeIsUp(afterNanoseconds: UInt64)
+        /// The session that it got on trial went well.
+        case trialPassed(afterNanoseconds: UInt64)
+        /// The session that it got on trial failed.
+        case trialFailed(Fault)
         case checksFailed(count: Int, why: String)
         case checksPassed(count: Int)
         case slowStartOver
@@ -39,7 +41,9 @@ public struct HealthChange: Equatable, Sendable {
                 "\(count) consecutive \(fault.name) in \(seconds(span))"
             case .failureRate(let failed, let all, let fault):
                 "\(failed) of the last \(all) failed, the last with \(fault.name)"
-            case .timeIsUp(let length): "ejected for \(seconds(length))"
+            case .trialPassed(let length):
+                "a session on trial went well, \(seconds(length)) after its ejection"
+            case .trialFailed(let fault): "\(fault.name) on trial"
             case .checksFailed(let count, let why):
                 "\(count) \(count == 1 ? "check" : "consecutive checks") failed: \(why)"
             case .checksPassed(let count): "\(count) \(count == 1 ? "check" : "consecutive checks") passed"
@@ -61,6 +65,8 @@ public struct HealthChange: Equatable, Sendable {
 /// Something that the log should have.
 public enum HealthEvent: Equatable, Sendable {
     case change(HealthChange)
+    /// The ejection took its time: the backend gets one session at a time, until one goes well.
+    case trial(pool: Int, backend: Int, afterNanoseconds: UInt64)
     /// Health of the pool is ignored from now on, or no longer: so many backends are well, of so many.
     case panic(pool: Int, isOn: Bool, usable: Int, of: Int)
 }

@@ -43,6 +43,11 @@ private struct KeptBackend {
     /// Ejections that followed each other, and the length of the last one.
     var ejections = 0
     var ejectionNanoseconds: UInt64 = 0
+    /// It has been on trial since it was ejected last.
+    var wasOnTrial = false
+    /// The trial that is under way, as far as was seen, and since when.
+    var trial = Standing.noTrial
+    var trialSince: UInt64 = 0
     var checks = CheckCount()
 }
 
@@ -77,8 +82,13 @@ private struct PoolKeeper {
         changesSeen = changes
         waiting = []
         for index in backends.indices {
-            let state = candidates.standing(index).state
-            if state != backends[index].state { noticeFailures(index, state, pool, now, report) }
+            let standing = candidates.standing(index)
+            let state = standing.state
+            // The trial has failed where it is over and the backend still out.
+            let isOutAgain = state == .ejected && backends[index].wasOnTrial && standing.trial == .none
+            if state != backends[index].state || isOutAgain {
+                noticeFailures(index, state, pool, now, report)
+            }
             if [.ejected, .warming, .degraded].contains(state) { waiting.append(index) }
         }
         let isPanicking = candidates.isPanicking
@@ -92,11 +102,17 @@ private struct PoolKeeper {
     private mutating func noticeFailures(
         _ index: Int, _ state: BackendState, _ pool: Int, _ now: UInt64, _ report: (HealthEvent) -> Void
     ) {
-        let cause = causeOfFailures(index)
+        var cause = causeOfFailures(index)
+        if state == .ejected, backends[index].wasOnTrial, case .failures(_, let fault, _) = cause.cause {
+            cause.cause = .trialFailed(fault)
+        }
         var change = HealthChange(
             pool: pool, backend: index, from: backends[index].state, to: state, cause: cause.cause)
         if state == .ejected {
-            let isForgiven = now &- backends[index].servesSince >= passive.longestEjectNanoseconds
+            let isForgiven =
+                !backends[index].wasOnTrial
+                && now &- backends[index].servesSince >= passive.longestEjectNanoseconds
+            backends[index].wasOnTrial = false
             backends[index].ejections = isForgiven ? 1 : backends[index].ejections + 1
             backends[index].ejectionNanoseconds = passive.ejection(number: backends[index].ejections)
             backends[index].checks.forgetPassed()
@@ -128,9 +144,9 @@ private struct PoolKeeper {
         let elapsed = now > kept.since ? now - kept.since : 0
         switch kept.state {
         case .ejected:
-            guard elapsed >= kept.ejectionNanoseconds, !mutant(.ejectionNeverEnds) else { return }
-            let cause = HealthChange.Cause.timeIsUp(afterNanoseconds: elapsed)
-            admit(index, pool, cause, now, report)
+            if elapsed >= kept.ejectionNanoseconds, !mutant(.ejectionNeverEnds) {
+                lookAtTrial(index, pool, elapsed, now, report)
+            }
         case .warming:
             if let share = SlowStart.share(after: elapsed, of: health.rules.slowStartNanoseconds) {
                 let standing = candidates.standing(index)
@@ -143,6 +159,32 @@ private struct PoolKeeper {
         case .degraded: recover(index, pool, now, report)
         case .healthy, .unhealthy, .draining, .disabled: break
         }
+    }
+
+    /// Opens it, and again where its session says nothing for long.
+    private mutating func lookAtTrial(
+        _ index: Int, _ pool: Int, _ elapsed: UInt64, _ now: UInt64, _ report: (HealthEvent) -> Void
+    ) {
+        let standing = candidates.standing(index)
+        switch standing.trial {
+        case .none: break
+        case .open: return
+        case .underWay:
+            if standing != backends[index].trial {
+                backends[index].trial = standing
+                backends[index].trialSince = now
+            }
+            guard now - backends[index].trialSince >= passive.ejectNanoseconds else { return }
+        case .passed:
+            admit(index, pool, .trialPassed(afterNanoseconds: elapsed), now, report)
+            return
+        }
+        // Else it has just failed, or got its verdict.
+        guard standing.state == .ejected, standing.trial == .underWay || !backends[index].wasOnTrial,
+            candidates.change(index, from: standing, to: standing.trialOpened)
+        else { return }
+        backends[index].wasOnTrial = true
+        report(.trial(pool: pool, backend: index, afterNanoseconds: elapsed))
     }
 
     /// Half of the rate that degraded it is good enough, so that it does not go to and fro; or it has not failed
@@ -241,5 +283,6 @@ private struct PoolKeeper {
             ))
         backends[index].state = state
         backends[index].since = now
+        backends[index].wasOnTrial = false
     }
 }

@@ -75,9 +75,11 @@ public struct PoolHealth: BitwiseCopyable, @unchecked Sendable {
     // MARK: - What workers tell
 
     /// The backend did what it was asked.
+    /// `trial` is what the session is to it.
     @inline(__always)
-    public func noteSuccess(_ index: Int) {
+    public func noteSuccess(_ index: Int, trial: Standing = .noTrial) {
         guard isPassive else { return }
+        if trial != .noTrial { candidates.change(index, from: trial, to: trial.trialPassed) }
         let record = unsafe record(index)
         if unsafe record.pointee.consecutive.load(ordering: .relaxed) != 0 {
             unsafe record.pointee.consecutive.store(0, ordering: .relaxed)
@@ -86,7 +88,7 @@ public struct PoolHealth: BitwiseCopyable, @unchecked Sendable {
     }
 
     /// The backend failed, and nobody else is to blame. `now` in nanoseconds, on the clock of the keeper.
-    public func noteFault(_ index: Int, _ fault: Fault, now: UInt64) {
+    public func noteFault(_ index: Int, _ fault: Fault, trial: Standing = .noTrial, now: UInt64) {
         guard isPassive else { return }
         let record = unsafe record(index)
         unsafe record.pointee.lastFault.store(fault.rawValue, ordering: .relaxed)
@@ -98,13 +100,21 @@ public struct PoolHealth: BitwiseCopyable, @unchecked Sendable {
             unsafe record.pointee.window.note(failed: true)
             outcomes = unsafe record.pointee.window.counts
         }
-        if passive.consecutiveFailures > 0, row >= passive.consecutiveFailures {
+        if trial != .noTrial {
+            noteCause(index, 1, of: 0, now)
+            candidates.change(index, from: trial, to: Standing(.ejected))
+        } else if passive.consecutiveFailures > 0, row >= passive.consecutiveFailures {
             eject(index, failed: row, of: 0, now)
         } else if isReached(passive.failureRatePercent, outcomes) {
             eject(index, failed: UInt32(outcomes.failed), of: UInt32(outcomes.all), now)
         } else if isReached(passive.degradePercent, outcomes) {
             degrade(index, outcomes, now)
         }
+    }
+
+    /// The session that was the trial is over, or says nothing more: another may be it.
+    public func endTrial(_ index: Int, _ trial: Standing) {
+        candidates.change(index, from: trial, to: trial.trialOpened)
     }
 
     private func isReached(_ percent: Int, _ outcomes: (failed: Int, all: Int)) -> Bool {

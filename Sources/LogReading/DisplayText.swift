@@ -23,7 +23,7 @@ public enum DisplayText {
     }
 
     /// The text's columns in a terminal.
-    static func width(_ text: String) -> Int {
+    public static func width(_ text: String) -> Int {
         text.unicodeScalars.reduce(0) { $0 + $1.displayWidth }
     }
 
@@ -46,7 +46,7 @@ public enum DisplayText {
     }
 
     /// Cut, and filled with spaces up to `columns`.
-    static func padded(_ text: String, to columns: Int, alignedRight: Bool = false) -> String {
+    public static func padded(_ text: String, to columns: Int, alignedRight: Bool = false) -> String {
         let cutText = cut(text, to: columns)
         let fill = String(repeating: " ", count: max(0, columns - width(cutText)))
         return alignedRight ? fill + cutText : cutText + fill
@@ -73,7 +73,8 @@ public enum Colour: String, Sendable {
     case blue = "34"
     case cyan = "36"
 
-    func paint(_ text: String, if isOn: Bool) -> String {
+    /// The text in this colour.
+    public func paint(_ text: String, if isOn: Bool) -> String {
         isOn && self != .plain && !text.isEmpty ? "\u{1B}[\(rawValue)m\(text)\u{1B}[0m" : text
     }
 }

@@ -1,8 +1,8 @@
 // Numbers as people read them: three digits or so, and a unit.
 
-enum UnitText {
+public enum UnitText {
     /// `326us`, `1.2ms`, `45ms`, `2.1s`, `3m05s`, `2h10m`, `4d01h`.
-    static func duration(microseconds: UInt64) -> String {
+    public static func duration(microseconds: UInt64) -> String {
         switch microseconds {
         case 0..<1_000: return "\(microseconds)us"
         case 1_000..<1_000_000: return scaled(microseconds, 1_000) + "ms"
@@ -18,7 +18,7 @@ enum UnitText {
     }
 
     /// `78B`, `1.2KiB`, `45MiB`.
-    static func bytes(_ count: UInt64) -> String {
+    public static func bytes(_ count: UInt64) -> String {
         let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
         var unit = 0
         var divisor: UInt64 = 1
@@ -30,7 +30,7 @@ enum UnitText {
     }
 
     /// `12,345`.
-    static func count(_ number: UInt64) -> String {
+    public static func count(_ number: UInt64) -> String {
         var text = ""
         for (index, digit) in String(number).reversed().enumerated() {
             if index > 0, index.isMultiple(of: 3) { text.append(",") }
@@ -40,11 +40,11 @@ enum UnitText {
     }
 
     /// A share as `1.2%`.
-    static func percent(_ part: UInt64, of whole: UInt64) -> String {
+    public static func percent(_ part: UInt64, of whole: UInt64) -> String {
         whole == 0 ? "-" : oneDecimal(Double(part) / Double(whole) * 100) + "%"
     }
 
-    static func oneDecimal(_ number: Double) -> String {
+    public static func oneDecimal(_ number: Double) -> String {
         let tenths = UInt64(min(max(number, 0), 1e15) * 10 + 0.5)
         return "\(count(tenths / 10)).\(tenths % 10)"
     }

@@ -4,13 +4,15 @@
 import Base
 import HTTP1
 
-/// A GET or HEAD, and what its answer should be.
+/// A GET, HEAD or POST, and what its answer should be.
 public struct HTTPExchange: Sendable {
     /// Whoever fills these in has checked them: they go out as they are.
     public var target = "/"
     public var host: String
     /// HEAD has no body to expect anything of.
     public var usesHead = false
+    /// Makes it a POST.
+    public var body: [UInt8]?
     /// Name and value. One of `User-Agent` takes the place of Weir's own.
     public var headers: [(name: String, value: String)] = []
     public var expectedStatuses: [ClosedRange<UInt16>] = [200...399]
@@ -23,12 +25,14 @@ public struct HTTPExchange: Sendable {
 
     /// The request's bytes.
     public func request() -> [UInt8] {
-        var text = "\(usesHead ? "HEAD" : "GET") \(target) HTTP/1.1\r\nHost: \(host)\r\n"
+        let method = body != nil ? "POST" : usesHead ? "HEAD" : "GET"
+        var text = "\(method) \(target) HTTP/1.1\r\nHost: \(host)\r\n"
         if !headers.contains(where: { $0.name.lowercased() == "user-agent" }) {
             text += "User-Agent: weir-probe\r\n"
         }
         for header in headers { text += "\(header.name): \(header.value)\r\n" }
-        return Array((text + "Connection: close\r\n\r\n").utf8)
+        if let body { text += "Content-Length: \(body.count)\r\n" }
+        return Array((text + "Connection: close\r\n\r\n").utf8) + (body ?? [])
     }
 
     /// Pure: what the bytes so far mean.

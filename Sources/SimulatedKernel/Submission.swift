@@ -72,6 +72,7 @@ extension SimulatedKernel {
             if buffers.buffers[place].isInRing {
                 fail("a send out of buffer \(place), which is the kernel's")
             }
+            if buffers.buffers[place].sends > 0 { fail("buffer \(place) is sent twice at a time") }
             operation.buffer = Int32(place)
             buffers.sendBegins(place)
         } else if !plan.allowsOwnMemory {

@@ -10,8 +10,8 @@ public struct Coverage {
         case sessions, turns, completions, drained, stopped, refused, acceptPaused
         case buffersExhausted, starved, splicedUp, splicedDown, overflowedCompletions
         case logRecords, logRecordsDropped, unknownClients, staleCompletions
-        case bytesIn, bytesOut, waits, retries, retriesOverBudget, hedgesWon, hedgesLost
-        case ejected, readmitted, warmed, degraded, panicked
+        case bytesIn, bytesOut, waits, retries, retriesOverBudget, ejected, onTrial
+        case readmitted, warmed, degraded, panicked, hedgesWon, hedgesLost
     }
 
     private static let faultCount = Fault.allCases.count

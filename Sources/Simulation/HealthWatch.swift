@@ -1,6 +1,6 @@
 // Drives the keeper between turns, as the control thread does, and holds the worker to what health promises: who is
-// ejected gets nobody but in panic, no more are ejected than may be, every ejection ends, and nobody is ejected for
-// resets that he never sent.
+// ejected gets nobody but in panic, who is on trial one session at a time, no more are ejected than may be, every
+// ejection ends, and nobody is ejected for resets that he never sent.
 
 import Balancing
 import Configuration
@@ -18,6 +18,8 @@ final class HealthWatch {
     private var nextTickAt: UInt64 = 0
     /// When each ejection that is under way has to be over.
     private var endsAt: [Candidate: UInt64] = [:]
+    /// When the trial of each that is on trial was opened; nobody in whose pool there was panic since.
+    private var triedSince: [Candidate: UInt64] = [:]
     /// Who was out when the turn began; nobody where there was panic.
     private var out: Set<Candidate> = []
     private var turnBeganAt: UInt64 = 0
@@ -52,10 +54,14 @@ final class HealthWatch {
         out = []
         for (pool, health) in pools.enumerated() where !health.candidates.isPanicking {
             for index in 0..<health.candidates.count
-            where health.candidates.standing(index).state.takesNothing {
+            where Self.isOut(health.candidates.standing(index)) {
                 out.insert(Candidate(pool: pool, index: index))
             }
         }
+    }
+
+    private static func isOut(_ standing: Standing) -> Bool {
+        standing.state.takesNothing && standing.trial == .none
     }
 
     /// `replays` is the counter of requests that were sent again to the same backend: it need not be well.
@@ -70,6 +76,7 @@ final class HealthWatch {
             if excused > 0 { excused -= 1 } else { world.fail("a session goes to a backend that is ejected") }
         }
         checkBound()
+        checkTrials(worker)
         guard world.kernel.now >= nextTickAt else { return }
         nextTickAt = world.kernel.now + Self.tickNanoseconds
         tick(world.kernel.now)
@@ -87,6 +94,20 @@ final class HealthWatch {
         }
     }
 
+    /// One that ends before its backend has spoken may be followed by another.
+    private func checkTrials(_ worker: borrowing Worker) {
+        triedSince = triedSince.filter { !pools[$0.key.pool].candidates.isPanicking }
+        if triedSince.isEmpty { return }
+        var tried: Set<Candidate> = []
+        worker.forEachSession { view in
+            let candidate = Candidate(pool: view.pool, index: view.backend)
+            guard let opened = triedSince[candidate], view.backendDescriptor >= 0,
+                view.connectStartedAt > opened
+            else { return }
+            if !tried.insert(candidate).inserted { world.fail("a backend on trial has two sessions") }
+        }
+    }
+
     private func tick(_ now: UInt64) {
         keeper.tick(now: now) { note($0, now) }
         checkBound()
@@ -96,14 +117,22 @@ final class HealthWatch {
     }
 
     private func note(_ event: HealthEvent, _ now: UInt64) {
-        guard case .change(let change) = event else {
-            if case .panic(_, isOn: true, _, _) = event { counts[.panicked, default: 0] += 1 }
-            return
+        switch event {
+        case .panic(_, let isOn, _, _): if isOn { counts[.panicked, default: 0] += 1 }
+        case .trial(let pool, let backend, _):
+            counts[.onTrial, default: 0] += 1
+            endsAt[Candidate(pool: pool, index: backend)] = nil
+            triedSince[Candidate(pool: pool, index: backend)] = now
+        case .change(let change): note(change, now)
         }
+    }
+
+    private func note(_ change: HealthChange, _ now: UInt64) {
         let candidate = Candidate(pool: change.pool, index: change.backend)
         if change.from == .ejected {
-            counts[.readmitted, default: 0] += 1
+            if change.to != .ejected { counts[.readmitted, default: 0] += 1 }
             endsAt[candidate] = nil
+            triedSince[candidate] = nil
         }
         switch change.to {
         case .ejected:
@@ -131,7 +160,7 @@ final class HealthWatch {
         world.fail("backend \(candidate.index) is ejected for resets that it never sent")
     }
 
-    /// With nobody there, everybody is well again in time.
+    /// With nobody there, everybody is well again in time, once who is on trial has been asked.
     func checkAtEnd() {
         guard world.failure == nil else { return }
         var now = world.kernel.now
@@ -139,6 +168,7 @@ final class HealthWatch {
         for _ in 0..<4 {
             now += 100_000_000_000
             tick(now)
+            for health in pools { passTrials(health) }
         }
         for health in pools where health.candidates.excluded != Exclusions() || health.ejectedCount != 0 {
             world.fail("backends are out of rotation for ever")
@@ -146,6 +176,16 @@ final class HealthWatch {
         for health in pools
         where (0..<health.candidates.count).contains(where: { health.candidates.standing($0) != .healthy }) {
             world.fail("backends do not get well")
+        }
+    }
+
+    private func passTrials(_ health: PoolHealth) {
+        for index in 0..<health.candidates.count where health.candidates.standing(index).trial != .none {
+            guard let trial = health.candidates.begin(index), trial != .noTrial else {
+                world.fail("a trial has not ended with its session")
+                return
+            }
+            health.noteSuccess(index, trial: trial)
         }
     }
 

@@ -123,6 +123,8 @@ extension World {
             let pool = plan.configuration.pools.first { $0.name == listener.pool }
             return (pool?.breaker.maxPending ?? 0) == 0 ? "nobody waits for a place there" : nil
         case .clientLimit: return listener.limits.sessionsPerClient == nil ? "there is no limit" : nil
+        case .clientReset:
+            return one.resetReachedUs || one.hadInjectedError ? nil : "the client sent no reset"
         case .denied, .rateLimited: return contradiction(toRefusing: client, reason)
         case .outOfDescriptors:
             return kernel.socketsRefused == 0 ? "descriptors were there" : nil

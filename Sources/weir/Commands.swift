@@ -15,7 +15,7 @@ struct Command: Sendable {
 }
 
 enum Commands {
-    static let all = [run, check, explain, tail, demo, schema]
+    static let all = [run, check, explain, status, top, tail, demo, schema]
 
     private static let run = Command(
         name: "run", arguments: "[-c FILE] [--drain-timeout SECONDS]",
@@ -92,6 +92,44 @@ enum Commands {
             request, configuration, listenerName: listener, draw: UInt64(draw ?? 1))
         standardOutput(isJSON ? explanation.json(configuration) : explanation.text(configuration))
         return 0
+    }
+
+    private static let status = Command(
+        name: "status", arguments: "[-c FILE] [--admin ADDRESS] [--json]",
+        summary: "look at a running Weir: listeners, backends, rates",
+        details: [
+            "-c, --config FILE     the configuration that it runs with; default as for `weir run`",
+            "--admin ADDRESS       unix:/path or 127.0.0.1:9900 instead of the `admin.bind` of the file",
+            "--json                everything that is counted, for programs (docs/openapi.json)",
+            "",
+            "Rates, failures, percentiles and bytes are those of one second, which it waits for. The token,",
+            "where one is wanted, is that of the file or of the environment variable WEIR_ADMIN_TOKEN.",
+        ],
+        example: "weir status --admin unix:/run/weir/admin.sock"
+    ) { (arguments) throws(Failure) in
+        let file = try arguments.value("-c", "--config")
+        let address = try arguments.value("--admin")
+        let isJSON = arguments.flag("--json")
+        try arguments.finish()
+        let client = try AdminClient(address: address, configurationFile: file)
+        return try Status.run(client, isJSON: isJSON)
+    }
+
+    private static let top = Command(
+        name: "top", arguments: "[-c FILE] [--admin ADDRESS]",
+        summary: "the same live in the terminal",
+        details: [
+            "-c, --config FILE     the configuration that it runs with; default as for `weir run`",
+            "--admin ADDRESS       unix:/path or 127.0.0.1:9900 instead of the `admin.bind` of the file",
+            "",
+            "s sorts backends by the next column, p pauses, q ends. Each line of bars is the last 20 seconds.",
+        ],
+        example: "weir top --admin 127.0.0.1:9900"
+    ) { (arguments) throws(Failure) in
+        let file = try arguments.value("-c", "--config")
+        let address = try arguments.value("--admin")
+        try arguments.finish()
+        return try Top.run(try AdminClient(address: address, configurationFile: file))
     }
 
     private static let tail = Command(

@@ -53,14 +53,16 @@ private func blocks(_ language: String, in page: String) -> [String] {
 }
 
 @Test(arguments: [
-    ("docs/configuration.md", 5), ("docs/affinity.md", 1), ("docs/health.md", 1), ("docs/limits.md", 2),
+    ("docs/configuration.md", 5), ("docs/admin.md", 1), ("docs/alerts.md", 1), ("docs/affinity.md", 1),
+    ("docs/health.md", 1),
+    ("docs/limits.md", 2),
     ("docs/http.md", 2),
     ("README.md", 2),
 ])
 func everyExampleOfTheDocsIsGood(page: String, count: Int) throws {
     let examples = blocks("yaml", in: try projectFile(page))
     #expect(examples.count >= count)
-    for example in examples { #expect(errors(in: example) == "", "\(example)") }
+    for example in examples { #expect(errors(in: example, environment: ["WEIR_ADMIN_TOKEN": "secret"]) == "", "\(example)") }
 }
 
 @Test func tablesOfTheDocsAreWhatTheKeysGive() throws {

@@ -27,6 +27,13 @@ import Testing
     #expect(configuration.limits.sessions == 1000)
     #expect(configuration.limits.buffers == 64)
     #expect(configuration.limits.bufferSizeBytes == 4096)
+    #expect(configuration.admin?.bind == [.unix(path: "/run/weir/admin.sock"), .ipv4(0, port: 9900)])
+    #expect(configuration.admin?.token == "0123456789abcdef")
+    let alerts = try #require(configuration.alerts)
+    #expect(alerts.command == ["/usr/bin/page", "two words", "--now"])
+    #expect(
+        alerts.webhook == Webhook(address: .name("hooks.internal", port: 9000), target: "/weir?a=1"))
+    #expect(alerts.errorRatePercent == 10)
     #expect(configuration.logs.access == .file(path: "/var/log/weir.log"))
     #expect(configuration.logs.events == .off)
     #expect(configuration.logs.format == .text)
@@ -51,6 +58,38 @@ import Testing
     #expect(site.backends.map(\.weight) == [1, 1, 5, 0])
     #expect(site.backends.map(\.maxSessions) == [nil, nil, 7, nil])
     #expect(site.backends[1].address == .ipv6(high: 0x2001_0DB8_0000_0000, low: 1, port: 80))
+}
+
+@Test func adminIsOffUnlessGiven() throws {
+    #expect(try read(file()).admin == nil)
+    let admin = try #require(try read(file(top: "admin: {}")).admin)
+    #expect(admin.bind == [AdminSettings.defaultBind] && admin.token == nil)
+    #expect(try read(file(top: "admin: { bind: \"[::1]:9900\" }")).admin?.token == nil)
+    #expect(try read(file(top: "admin: { bind: 127.1.2.3:9900 }")).admin?.token == nil)
+}
+
+@Test func aTokenIsNotShown() throws {
+    let shown = try read(fullFile).withoutSecrets.rendered()
+    #expect(!shown.contains("0123456789abcdef") && shown.contains("(hidden)"))
+}
+
+@Test(
+    arguments: [
+        ("http://127.0.0.1", Address.ipv4(0x7F00_0001, port: 80), "/"),
+        ("http://127.0.0.1:9000/a?b=c", .ipv4(0x7F00_0001, port: 9000), "/a?b=c"),
+        ("http://[::1]/", .ipv6(high: 0, low: 1, port: 80), "/"),
+        ("http://[::1]:81?b", .ipv6(high: 0, low: 1, port: 81), "/?b"),
+        ("http://hooks/x", .name("hooks", port: 80), "/x"),
+    ])
+func webhooksAreRead(text: String, address: Address, target: String) throws {
+    let configuration = try read(file(top: "alerts: { webhook: \"\(text)\" }"))
+    #expect(configuration.alerts?.webhook == Webhook(address: address, target: target))
+    #expect(try read(configuration.rendered()).alerts == configuration.alerts)
+}
+
+@Test func alertsMayBeForTheLogAlone() throws {
+    #expect(try read(file(top: "alerts: {}")).alerts == AlertSettings())
+    #expect(try read(file()).alerts == nil)
 }
 
 @Test func jsonIsRead() throws {

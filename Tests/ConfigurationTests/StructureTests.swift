@@ -97,7 +97,8 @@ func partsOfYAMLThatAreNotTaken(line: String, message: String) {
     #expect(suggestion("Listeners") == "listeners")
     #expect(suggestion("pool") == "pools")
     #expect(suggestion("log") == "logs")
-    #expect(suggestion("admin") == nil)
+    #expect(suggestion("admn") == "admin")
+    #expect(suggestion("dashboard") == nil)
     #expect(suggestion("x") == nil)
     #expect(suggestion(String(repeating: "workers", count: 50)) == nil)
 }

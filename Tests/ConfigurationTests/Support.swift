@@ -92,6 +92,8 @@ let fullFile = """
     workers: 4
     engine: epoll
     limits: { sessions: 1000, buffers: 64, buffer_size: 4096, memory: 512MiB }
+    admin: { bind: ["unix:/run/weir/admin.sock", "0.0.0.0:9900"], token: 0123456789abcdef }
+    alerts: { command: [/usr/bin/page, "two words", --now], webhook: "http://hooks.internal:9000/weir?a=1", error_rate: 10% }
     logs: { access: /var/log/weir.log, events: off, format: text, sample: 12.5% }
     listeners:
       web:

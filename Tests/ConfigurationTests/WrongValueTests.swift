@@ -34,6 +34,17 @@ import Testing
         ),
         ("limits: { memory: 512 }", "1:19 `512` is out of range", nil),
         ("limits: { memory: 1gb }", "1:19 `1gb` is not a size", "1GiB"),
+        ("alerts: { error_rate: 5 }", "1:23 `5` is not a percentage", "5%"),
+        ("alerts: { error_rate: 0% }", "1:23 `0%` is out of range", nil),
+        ("alerts: { command: /bin/page }", "1:20 found `/bin/page`", nil),
+        ("alerts: { command: [page] }", "1:20 `page` is no absolute path", nil),
+        (
+            "alerts: { webhook: https://a/ }", "1:20 `https://a/`: there is no TLS for webhooks", nil
+        ),
+        ("alerts: { webhook: \"a:80\" }", "1:20 `a:80` is no URL of http", nil),
+        ("alerts: { webhook: http://me@a/ }", "1:20 `http://me@a/` has a user in it", nil),
+        ("alerts: { webhook: \"http://a:0/\" }", "1:20 the port of `a:0` is not from 1 to 65535", nil),
+        ("alerts: { hook: 1 }", "1:11 unknown key `hook` in `alerts`", nil),
         ("logs: { access: stdot }", "1:17 unknown destination `stdot`", "stdout"),
         ("logs: { access: log.txt }", "1:17 unknown destination `log.txt`", nil),
         ("logs: { sample: 50 }", "1:17 `50` has no `%`", "50%"),
@@ -42,7 +53,28 @@ import Testing
         ("logs: { sample: 1.% }", "1:17 `1.%` is not a share", nil),
         ("logs: { sample: .5% }", "1:17 `.5%` is not a share", nil),
         ("logs: { sample: 0.00001% }", "1:17 `0.00001%` is not a share", nil),
-        ("admin: { bind: 127.0.0.1:1 }", "1:1 unknown key `admin` in the file", nil),
+        (
+            "admin: { bind: localhost:1 }", "1:16 `localhost` is a name; a listener binds an address",
+            "127.0.0.1:1"
+        ),
+        (
+            "admin: { bind: unix:relative }", "1:16 the path of `unix:relative` is not absolute",
+            "unix:/relative"
+        ),
+        (
+            "admin: { bind: 0.0.0.0:9900 }",
+            "1:8 `admin` needs a `token`: others than this host get to 0.0.0.0:9900", nil
+        ),
+        (
+            "admin: { bind: [127.0.0.1:1, \"[::]:9900\"] }",
+            "1:8 `admin` needs a `token`: others than this host get to [::]:9900", nil
+        ),
+        ("admin: { token: secret }", "1:17 the token has 6 characters", nil),
+        (
+            "admin: { token: \"0123456789 abcdef\" }",
+            "1:17 the token has a character that does not belong in one", nil
+        ),
+        ("admin: { tokn: 0123456789abcdef }", "1:10 unknown key `tokn` in `admin`", "token"),
     ] as [(String, String, String?)])
 func wrongValueOfTheProcess(line: String, message: String, suggestion: String?) {
     let text = file(top: line)

@@ -92,7 +92,7 @@ def start_weir(engine, tmp_path):
                 },
                 "pools": {"back": {"backends": [address_of(b) for b in backends], **(pool or {})}},
             }
-            for key in ("workers", "limits", "logs"):
+            for key in ("workers", "limits", "logs", "alerts"):
                 if key in options:
                     configuration[key] = options.pop(key)
         configuration["engine"] = engine

@@ -112,6 +112,17 @@ def test_its_log_fits_a_terminal(demo):
     assert "\x1b" not in demo.text
 
 
+def test_its_dashboard_and_status_show_it(demo):
+    url = demo.read_until(r"^    curl (http://127\.0\.0\.1:\d+/) +# again")[1]
+    dashboard = demo.read_until(r"The dashboard, for a browser: (\S+)")[1]
+    words = demo.read_until(r"The same in the terminal: weir (.*)")[1].split()
+    assert "<title>Weir</title>" in curl([dashboard])
+    curl([url])
+    status = run_weir(*words).stdout
+    for name in ("web", "tcp", "ash", "birch", "cedar"):
+        assert re.search(rf"\b{name}\b", status)
+
+
 def test_two_demos_find_ports_of_their_own(demo):
     first = demo.read_until(r"curl (http://127\.0\.0\.1:\d+/) +# again")[1]
     other = Demo()

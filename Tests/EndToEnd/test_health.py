@@ -102,7 +102,9 @@ def test_a_killed_backend_is_ejected_under_load_and_readmitted(start_http, new_p
     assert {status for status, _ in load.answers} <= {200, 502}
     assert sum(status == 502 for status, _ in load.answers) <= 4
     out = [r for r in weir.sessions() if r["pick"].get("excluded") == {"ejected": 1}]
-    assert len(out) >= 40 and all(r["backend"] != "b" for r in out)
+    # But one for each trial.
+    assert len(out) >= 40
+    assert sum(r["backend"] == "b" for r in out) <= len(weir.events("trial"))
 
 
 def test_a_refusing_backend_gets_so_many_sessions_and_no_more(start_weir, new_server, refusing):
@@ -215,8 +217,54 @@ def test_a_backend_that_hangs_is_ejected_by_the_timeout(start_http, new_process)
     event = wait_for_change(weir, "a", "ejected")
     assert event["cause"].startswith("2 consecutive timeout_response_head in ")
     backends[0].go_on()
-    wait_for_change(weir, "a", "healthy")
+    wait_until(lambda: get(weir) and changes(weir, "healthy"), "a is well again")
     assert {name for _, name in (get(weir) for _ in range(8))} == {"a", "b"}
+
+
+def test_one_request_at_a_time_is_on_trial_and_the_first_that_goes_well_ends_it(
+        start_http, new_script, new_process):
+    released = threading.Event()
+    seen = []
+
+    def answer(request):
+        seen.append(request.target)
+        if request.target == "/bad":
+            return response(503)
+        released.wait(30)
+        return response(body=b"a")
+
+    script, other = new_script(answer), new_process("b")
+    weir = start_http(workers=2, pool={
+        "backends": [{"name": "a", "address": "%s:%d" % script.server.listener.getsockname()}, other.entry],
+        **passive(consecutive_failures=2, eject_for="2s")})
+    wait_until(lambda: get(weir, "/bad") and changes(weir, "ejected"), "a is ejected")
+    weir.wait_for_event("trial")
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(get(weir))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: len(answers) == 7, "all but one are answered")
+    answers += [get(weir) for _ in range(8)]
+    assert seen.count("/") == 1 and set(answers) == {(200, "b")}
+    released.set()
+    event = wait_for_change(weir, "a", "healthy")
+    assert event["cause"].startswith("a session on trial went well, ") and event["from"] == "ejected"
+    for thread in threads:
+        thread.join()
+    assert {get(weir)[1] for _ in range(8)} == {"a", "b"}
+
+
+def test_a_failure_on_trial_ejects_again_for_longer(start_http, new_process):
+    backends = [new_process(name) for name in "ab"]
+    weir = start_http(pool={
+        "backends": [b.entry for b in backends], **passive(consecutive_failures=2, eject_for="300ms")})
+    backends[0].kill()
+    events = wait_until(lambda: get(weir) and changes(weir)[2:], "three ejections")
+    lengths = [event["back_in_ms"] for event in changes(weir)[:3]]
+    assert lengths == [300, 600, 1200] and events[0]["from"] == events[0]["to"] == "ejected"
+    assert events[0]["cause"] == "connect_refused on trial; back in 1.2 s"
+    # A request on trial goes on to the other one.
+    assert {record["status"] for record in weir.sessions()} == {200}
 
 
 def test_all_dead_is_answered_at_once_and_ends(start_http, new_process):

@@ -81,7 +81,8 @@ def test_a_sample_leaves_out_successes_and_no_failure(start_weir, new_server):
             "backends": [
                 {"name": "up", "address": text_of(new_server(greet_with("a")).listener.getsockname()),
                  "max_sessions": 1},
-            ]
+            ],
+            "breaker": {"max_pending": 0},
         })
     for _ in range(500):
         with weir.connect() as client:

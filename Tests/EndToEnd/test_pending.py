@@ -93,9 +93,12 @@ def test_the_queue_is_bounded(start_http, new_backend):
         assert client.response().status == 200
 
 
-def test_who_leaves_gives_up_the_place_in_the_queue(start_http, new_backend):
+@pytest.mark.parametrize("mode", ["tcp", "http"])
+def test_who_leaves_gives_up_the_place_in_the_queue(start_weir, new_backend, mode):
     listener = new_backend()
-    weir = start_http(backend_with(listener, max_sessions=1), pool={"breaker": {"max_pending": 1}})
+    weir = start_weir(
+        backend_with(listener, max_sessions=1), pool={"breaker": {"max_pending": 1}},
+        listener={"mode": mode})
     holder = Client(weir.connect())
     holder.send(request())
     server = Reader(weir.keep(listener.accept()[0]))
@@ -111,6 +114,10 @@ def test_who_leaves_gives_up_the_place_in_the_queue(start_http, new_backend):
     assert stayer.is_silent(0.05)
     server.sock.sendall(response())
     assert holder.response().status == 200
+    if mode == "tcp":
+        holder.sock.close()
+        server.sock.close()
+        server = Reader(weir.keep(listener.accept()[0]))
     server.request()
     server.sock.sendall(response())
     assert stayer.response().status == 200

@@ -39,12 +39,16 @@ def test_sigterm_lets_running_sessions_end_and_takes_no_new_one(
     draining = weir.events("draining")[0]
     assert (draining["sessions"], draining["timeout_s"]) == (1, 30)
     wait_until(lambda: is_refused(weir), "new connections to be refused", seconds=10)
+
+    def end_attempts():
+        # Those that came before the worker heard of it are served.
+        while select.select([backend], [], [], 0)[0]:
+            backend.accept()[0].close()
+
     if family == "unix":
         # One descriptor for all workers, closed when the last of them has let go of it.
-        wait_until(lambda: weir.socket_count() == 2, "the shared socket to be closed")
-    # Attempts that came before the worker heard of it were served.
-    while select.select([backend], [], [], 0)[0]:
-        backend.accept()[0].close()
+        wait_until(lambda: end_attempts() or weir.socket_count() == 2, "the shared socket to be closed")
+    end_attempts()
     for _ in range(10):
         exchange(client, server)
     client.shutdown(socket.SHUT_WR)

@@ -26,10 +26,14 @@ import Testing
         clinic.tick()
         #expect(clinic.lastText == "5 consecutive connect_refused in 1.2 s; back in 10 s")
         clinic.pass(9900 * millisecond)
-        #expect(clinic.state(1) == .ejected)
+        #expect(clinic.trial(1) == .none)
         clinic.pass(100 * millisecond)
+        #expect(clinic.events.last == .trial(pool: 0, backend: 1, afterNanoseconds: 10 * second))
+        clinic.pass(300 * millisecond)
+        #expect(clinic.state(1) == .ejected)
+        clinic.tryOut(1, passes: true)
         #expect(clinic.state(1) == .healthy)
-        #expect(clinic.lastText == "ejected for 10 s")
+        #expect(clinic.lastText == "a session on trial went well, 10.3 s after its ejection")
         // It begins with a clean sheet.
         clinic.fail(1, times: 4)
         #expect(clinic.state(1) == .healthy)
@@ -113,8 +117,9 @@ import Testing
             clinic.tick()
             #expect(clinic.changes.last?.backInNanoseconds == length * second)
             clinic.pass(length * second - 100 * millisecond)
-            #expect(clinic.state(2) == .ejected)
+            #expect(clinic.trial(2) == .none)
             clinic.pass(100 * millisecond)
+            clinic.tryOut(2, passes: true)
             #expect(clinic.state(2) == .healthy)
             clinic.pass(59 * second)
         }
@@ -144,6 +149,7 @@ import Testing
         // The next failure of one that is left ejects it as soon as there is a seat.
         if most > 0, most < backends {
             clinic.pass(10 * second)
+            for index in 0..<backends { clinic.tryOut(index, passes: true) }
             #expect(clinic.health.ejectedCount == 0)
             clinic.fail(backends - 1)
             #expect(clinic.state(backends - 1) == .ejected)
@@ -187,6 +193,7 @@ import Testing
         #expect(clinic.share(0) == 256)
         clinic.fail(0, times: 5)
         clinic.pass(10 * second)
+        clinic.tryOut(0, passes: true)
         #expect(clinic.state(0) == .warming)
         #expect(clinic.share(0) == 26)
         clinic.pass(5 * second)
@@ -207,7 +214,72 @@ import Testing
         clinic.tick()
         #expect(clinic.events.last == .panic(pool: 0, isOn: true, usable: 1, of: 4))
         clinic.pass(10 * second)
-        #expect(clinic.events.last == .panic(pool: 0, isOn: false, usable: 4, of: 4))
+        // Who is on trial is not well yet.
+        #expect(clinic.health.candidates.isPanicking)
+        clinic.tryOut(0, passes: true)
+        #expect(clinic.events.last == .panic(pool: 0, isOn: false, usable: 2, of: 4))
+    }
+
+    // MARK: Trials
+
+    private func onTrial() -> Clinic {
+        var clinic = Clinic(rules())
+        clinic.fail(0, times: 5)
+        clinic.pass(10 * second)
+        return clinic
+    }
+
+    @Test func oneSessionAtATimeIsOnTrial() throws {
+        var clinic = onTrial()
+        #expect(clinic.share(0) == 256)
+        let candidates = clinic.health.candidates
+        let first = try #require(candidates.begin(0))
+        #expect(candidates.begin(0) == nil)
+        #expect(clinic.share(0) == 0)
+        // It says nothing: the next one is let in, and the word of the first counts no more.
+        clinic.health.endTrial(0, first)
+        let second = try #require(candidates.begin(0))
+        #expect(first != second)
+        clinic.health.noteSuccess(0, trial: first)
+        clinic.health.endTrial(0, first)
+        #expect(candidates.standing(0) == second)
+        clinic.health.noteSuccess(0, trial: second)
+        #expect(candidates.begin(0) == nil)
+        clinic.tick()
+        #expect(clinic.state(0) == .healthy)
+    }
+
+    @Test func aFailureOnTrialEjectsAtOnceAndForLonger() {
+        var clinic = onTrial()
+        for length in [20, 40, 80] as [UInt64] {
+            clinic.tryOut(0, passes: false, .timeout)
+            #expect(clinic.lastText == "timeout_response_head on trial; back in \(length) s")
+            #expect(clinic.trial(0) == .none)
+            #expect(clinic.health.ejectedCount == 1)
+            clinic.pass(length * second - 100 * millisecond)
+            #expect(clinic.trial(0) == .none)
+            clinic.pass(100 * millisecond)
+            #expect(clinic.trial(0) == .open)
+        }
+    }
+
+    @Test func whatSessionsFromBeforeDoDecidesNoTrial() throws {
+        let clinic = onTrial()
+        clinic.succeed(0, times: 3)
+        #expect(clinic.trial(0) == .open)
+        clinic.fail(0, times: 10)
+        #expect(clinic.trial(0) == .open)
+    }
+
+    @Test func aTrialWithoutAWordGivesWay() throws {
+        var clinic = onTrial()
+        let silent = try #require(clinic.health.candidates.begin(0))
+        clinic.pass(9900 * millisecond)
+        #expect(clinic.trial(0) == .underWay)
+        clinic.pass(200 * millisecond)
+        #expect(clinic.trial(0) == .open)
+        clinic.health.noteFault(0, .reset, trial: silent, now: clinic.now)
+        #expect(clinic.trial(0) == .open)
     }
 
     // MARK: Threads
@@ -243,7 +315,13 @@ import Testing
             var random = RandomSource(seed: UInt64(number))
             for _ in 0..<300_000 {
                 let index = Int(random.next(below: 10))
-                if random.next(below: 10) == 0 {
+                if let trial = health.candidates.begin(index), trial != .noTrial {
+                    switch random.next(below: 3) {
+                    case 0: health.noteSuccess(index, trial: trial)
+                    case 1: health.noteFault(index, .reset, trial: trial, now: clock.load(ordering: .relaxed))
+                    default: health.endTrial(index, trial)
+                    }
+                } else if random.next(below: 10) == 0 {
                     health.noteSuccess(index)
                 } else {
                     health.noteFault(index, .reset, now: clock.load(ordering: .relaxed))
@@ -255,6 +333,11 @@ import Testing
         var keeper = Keeper([health])
         keeper.tick(now: clock.load(ordering: .relaxed)) { _ in }
         keeper.tick(now: clock.load(ordering: .relaxed) + second) { _ in }
+        for index in 0..<10 {
+            if let trial = health.candidates.begin(index), trial != .noTrial {
+                health.noteSuccess(index, trial: trial)
+            }
+        }
         keeper.tick(now: clock.load(ordering: .relaxed) + 20 * second) { _ in }
         #expect(health.ejectedCount == 0)
         #expect((0..<10).allSatisfy { health.candidates.standing($0) == .healthy })

@@ -47,7 +47,14 @@ import Testing
         { $0.check(0, passes: true, times: 2) },
         { $0.check(0, passes: false, times: 3) },
         { $0.pass(9 * second) },
-        { $0.pass(11 * second) },
+        { clinic in
+            clinic.pass(11 * second)
+            clinic.tryOut(0, passes: true)
+        },
+        { clinic in
+            clinic.pass(11 * second)
+            clinic.tryOut(0, passes: false)
+        },
         { $0.order(.drain, 0) },
         { $0.order(.disable, 0) },
         { $0.order(.enable, 0) },
@@ -73,7 +80,7 @@ import Testing
             }
         }
         let documented = try Self.documentedArrows()
-        #expect(documented.count == 32)
+        #expect(documented.count == 33)
         #expect(walked == documented)
     }
 

@@ -47,6 +47,20 @@ struct Clinic {
         for _ in 0..<times { health.noteSuccess(index) }
     }
 
+    /// A session that is the trial of a backend; nothing where it is not to be had.
+    mutating func tryOut(_ index: Int, passes: Bool, _ fault: Fault = .connectRefused) {
+        if let trial = health.candidates.begin(index), trial != .noTrial {
+            if passes {
+                health.noteSuccess(index, trial: trial)
+            } else {
+                health.noteFault(index, fault, trial: trial, now: now)
+            }
+        }
+        tick()
+    }
+
+    func trial(_ index: Int) -> Standing.Trial { health.candidates.standing(index).trial }
+
     mutating func check(_ index: Int, passes: Bool, times: Int = 1) {
         for _ in 0..<times {
             keeper.noteCheck(pool: 0, backend: index, failure: passes ? nil : "timeout", now: now) {

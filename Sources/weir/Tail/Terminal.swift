@@ -94,12 +94,18 @@ struct Keyboard {
 
     /// True where `q` was typed or the terminal is gone; to be asked when there is something to read.
     func wantsEnd() -> Bool {
+        guard let keys = keys() else { return true }
+        return keys.contains { $0 == UInt8(ascii: "q") || $0 == UInt8(ascii: "Q") }
+    }
+
+    /// What was typed; nil where the terminal is gone. To be asked when there is something to read.
+    func keys() -> [UInt8]? {
         // A job in the background that reads is stopped by the kernel.
-        guard Self.isOurs else { return false }
+        guard Self.isOurs else { return [] }
         var bytes = [UInt8](repeating: 0, count: 64)
         let count = read(STDIN_FILENO, &bytes, bytes.count)
-        if count <= 0 { return count == 0 || errno != EINTR }
-        return bytes[..<count].contains { $0 == UInt8(ascii: "q") || $0 == UInt8(ascii: "Q") }
+        if count <= 0 { return count < 0 && errno == EINTR ? [] : nil }
+        return Array(bytes[..<count])
     }
 
     private static var isOurs: Bool { isatty(STDIN_FILENO) == 1 && tcgetpgrp(STDIN_FILENO) == getpgrp() }

@@ -1,0 +1,92 @@
+// What the admin API is asked for, and out of what it answers: the configuration and snapshot that are served, and
+// the memory that workers count in.
+
+import Configuration
+import Dataplane
+
+/// What is answered, each at one path. docs/openapi.json describes them, and a test compares the two.
+enum AdminPath: String, CaseIterable {
+    case dashboard = "/"
+    case health = "/lb/health"
+    case stats = "/lb/stats"
+    case backends = "/lb/backends"
+    case config = "/lb/config"
+    case sessions = "/lb/sessions"
+    case metrics = "/metrics"
+}
+
+/// Everything that is shown. A reload makes another one.
+struct AdminFacts: @unchecked Sendable {
+    var configuration: Configuration
+    var snapshot: Snapshot
+    var engine: Engine
+    /// What each listener is bound to.
+    var addresses: [[Address]]
+    let threads: [WorkerThread]
+    let shared: UnsafePointer<SharedState>
+    /// Of the process: on the monotonic clock, and since 1970.
+    let startedAt: Double
+    let startedAtSince1970: Double
+
+    func answer(_ request: AdminRequest) -> AdminAnswer {
+        guard let path = AdminPath(rawValue: request.path) else { return Self.notFound }
+        guard request.method == .get || request.method == .head else {
+            return .error(405, "only GET and HEAD are answered")
+        }
+        if request.hasBody { return .error(413, "a request here has no body") }
+        return answer(path, request)
+    }
+
+    private func answer(_ path: AdminPath, _ request: AdminRequest) -> AdminAnswer {
+        switch path {
+        case .dashboard:
+            return AdminAnswer(
+                contentType: "text/html; charset=utf-8", body: PackageResources.dashboard_html)
+        case .health: return health
+        case .stats: return .json { Figures(self).write(to: &$0) }
+        case .backends: return .json { Figures(self).writePools(to: &$0) }
+        case .config:
+            return AdminAnswer(
+                contentType: "application/yaml", body: Array(configuration.withoutSecrets.rendered().utf8))
+        case .sessions: return .json { Figures(self).writeSessions(to: &$0) }
+        case .metrics:
+            var metrics = MetricsWriter(isOpenMetrics: request.wantsOpenMetrics)
+            Figures(self).write(to: &metrics)
+            return AdminAnswer(contentType: metrics.contentType, body: metrics.finish())
+        }
+    }
+
+    /// 503 once Weir is about to end, so that who balances over several of them sends no more.
+    private var health: AdminAnswer {
+        let command = shared.pointee.command
+        return .json(command == .run ? 200 : 503) { writer in
+            writer.object {
+                $0.string("status", command.word)
+                $0.string("version", Version.text)
+                $0.number("uptime_s", Int(monotonicSeconds() - startedAt))
+            }
+        }
+    }
+
+    private static var notFound: AdminAnswer {
+        .json(404) { writer in
+            writer.object {
+                $0.string("error", "there is nothing at this path")
+                $0.array("paths") { paths in
+                    AdminPath.allCases.forEach { paths.string(nil, $0.rawValue) }
+                }
+            }
+        }
+    }
+}
+
+extension SharedState.Command {
+    /// For people and programs.
+    var word: String {
+        switch self {
+        case .run: "serving"
+        case .drain: "draining"
+        case .stop: "stopping"
+        }
+    }
+}

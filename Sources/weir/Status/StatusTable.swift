@@ -1,0 +1,143 @@
+// The figures of an interval as lines: the process, its listeners, its backends.
+
+import LogReading
+
+struct StatusTable {
+    let interval: Interval
+    let style: DisplayStyle
+    var order = BackendOrder.file
+    /// nil: no sparklines.
+    var history: RateHistory?
+
+    private struct Cell {
+        let text: String
+        var colour = Colour.plain
+        var alignedRight = false
+
+        static func number(_ text: String, _ colour: Colour = .plain) -> Cell {
+            Cell(text: text, colour: colour, alignedRight: true)
+        }
+    }
+
+    /// All of it.
+    var lines: [String] { head + [""] + listeners + [""] + backends }
+
+    /// The process.
+    var head: [String] {
+        let now = interval.after
+        let status = now.status == "serving" ? Colour.green : .yellow
+        var lines = [
+            "weir \(now.version)  " + status.paint(DisplayText.escaped(now.status), if: style.hasColours)
+                + "  \(now.engine), up \(UnitText.duration(microseconds: now.uptimeMicroseconds))",
+            "sessions \(UnitText.count(now.sessions)) of \(UnitText.count(now.sessionLimit))"
+                + "  memory \(UnitText.bytes(now.residentBytes))"
+                + "  cores \(UnitText.oneDecimal(interval.cores))",
+        ]
+        if now.logDropped > 0 {
+            let text = "log records lost: \(UnitText.count(now.logDropped))"
+            lines.append(Colour.yellow.paint(text, if: style.hasColours))
+        }
+        for pool in now.panickingPools {
+            let text = "pool \(DisplayText.escaped(pool)): too few backends are well, health is ignored"
+            lines.append(Colour.red.paint(text, if: style.hasColours))
+        }
+        return lines
+    }
+
+    var listeners: [String] {
+        let rows = interval.after.listeners.map { now in
+            let then = interval.listener(before: now)
+            let failures = interval.rate(now.failed, since: then?.failed)
+            return [
+                Cell(text: now.name), Cell(text: now.mode), Cell(text: now.addresses.joined(separator: ",")),
+                .number(UnitText.count(now.sessions)),
+                .number(UnitText.oneDecimal(interval.rate(now.done, since: then?.done))),
+                .number(UnitText.oneDecimal(failures), failures > 0 ? .red : .plain),
+                .number(Self.duration(interval.percentile(50, now))),
+                .number(Self.duration(interval.percentile(99, now))),
+                .number(bytes(now.bytesIn, since: then?.bytesIn)),
+                .number(bytes(now.bytesOut, since: then?.bytesOut)),
+            ]
+        }
+        return table(
+            ["LISTENER", "MODE", "ADDRESS", "SESSIONS", "RATE/S", "FAILED/S", "P50", "P99", "IN/S", "OUT/S"],
+            rows)
+    }
+
+    var backends: [String] {
+        let before = Dictionary(
+            interval.before.backends.map { (BackendKey($0), $0) }, uniquingKeysWith: { first, _ in first })
+        let figures = interval.after.backends.map { now in
+            BackendFigures(now, since: before[BackendKey(now)], interval)
+        }
+        let headings = [
+            "POOL", "BACKEND", "ADDRESS", "STATE", "WEIGHT", "ACTIVE", "RATE/S", "FAILED/S", "ANSWER",
+        ]
+        return table(
+            headings + (history == nil ? [] : ["RATE"]), order.sorted(figures).map(cells))
+    }
+
+    private func cells(_ figures: BackendFigures) -> [Cell] {
+        let now = figures.now
+        let cells = [
+            Cell(text: now.pool), Cell(text: now.name), Cell(text: now.address),
+            Cell(text: Self.state(now), colour: Self.colour(now.state)), .number(String(now.weight)),
+            .number(UnitText.count(now.active)), .number(UnitText.oneDecimal(figures.rate)),
+            .number(UnitText.oneDecimal(figures.failures), figures.failures > 0 ? .red : .plain),
+            .number(Self.duration(figures.answerMicroseconds)),
+        ]
+        return cells + (history.map { [Cell(text: $0.sparkline(BackendKey(now)), colour: .cyan)] } ?? [])
+    }
+
+    // MARK: - Cells
+
+    private static func state(_ backend: Sample.Backend) -> String {
+        let isPart = backend.sharePercent > 0 && backend.sharePercent < 100
+        return backend.state + (isPart ? " \(backend.sharePercent)%" : "")
+            + (backend.isBackup ? " backup" : "")
+    }
+
+    private static func colour(_ state: String) -> Colour {
+        switch state {
+        case "healthy": .green
+        case "unhealthy", "ejected": .red
+        default: .yellow
+        }
+    }
+
+    private static func duration(_ microseconds: UInt64?) -> String {
+        microseconds.map { UnitText.duration(microseconds: $0) } ?? "-"
+    }
+
+    private func bytes(_ now: UInt64, since then: UInt64?) -> String {
+        UnitText.bytes(UInt64(interval.rate(now, since: then)))
+    }
+
+    private func table(_ headings: [String], _ rows: [[Cell]]) -> [String] {
+        let widths = headings.indices.map { column in
+            rows.reduce(DisplayText.width(headings[column])) {
+                max($0, DisplayText.width(DisplayText.escaped($1[column].text)))
+            }
+        }
+        let isRight = headings.indices.map { rows.first?[$0].alignedRight ?? false }
+        let heading = headings.indices.map {
+            Cell(text: headings[$0], colour: .dim, alignedRight: isRight[$0])
+        }
+        return ([heading] + rows).map { line($0, widths) }
+    }
+
+    /// Cut where the terminal ends.
+    private func line(_ cells: [Cell], _ widths: [Int]) -> String {
+        var text = ""
+        var room = style.width ?? .max
+        for (cell, width) in zip(cells, widths) where room > 0 {
+            let padded = DisplayText.padded(cell.text, to: min(width, room), alignedRight: cell.alignedRight)
+            text += cell.colour.paint(padded, if: style.hasColours)
+            room -= min(width, room)
+            text += String(repeating: " ", count: min(2, room))
+            room -= min(2, room)
+        }
+        while text.hasSuffix(" ") { text.removeLast() }
+        return text
+    }
+}
