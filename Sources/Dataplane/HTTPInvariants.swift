@@ -41,10 +41,12 @@ extension Worker {
         let session = sessions[connection.pointee.session]
         expect(exchange(session).pointee.hedge == number, "a hedge is one request's")
         expect(
-            connection.pointee.inKernel.contains(InKernel(.receiveFromBackend)), "a hedge waits for its answer"
+            connection.pointee.inKernel.contains(InKernel(.receiveFromBackend)),
+            "a hedge waits for its answer"
         )
         expect(
-            connection.pointee.queue.isEmpty || connection.pointee.inKernel.contains(InKernel(.sendToBackend)),
+            connection.pointee.queue.isEmpty
+                || connection.pointee.inKernel.contains(InKernel(.sendToBackend)),
             "a hedge's request is being sent")
     }
 
@@ -53,7 +55,8 @@ extension Worker {
         var count = 0
         for number in 0..<UInt32(connections.highWater) where connections.isLive(number) {
             let connection = connections[number].pointee
-            if connection.state == .hedging, Int(connection.pool) == pool, Int(connection.backend) == backend {
+            if connection.state == .hedging, Int(connection.pool) == pool, Int(connection.backend) == backend
+            {
                 count += 1
             }
         }
