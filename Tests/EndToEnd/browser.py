@@ -73,6 +73,7 @@ class Browser:
 
     def open(self, url):
         self.ask("Page.navigate", url=url)
+        self.wait_for(f"location.href === {json.dumps(url)} && document.readyState === 'complete'")
 
     def evaluate(self, expression):
         result = self.ask("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)

@@ -111,7 +111,9 @@ def test_buckets_only_grow_with_their_bound(start_metered):
     for _ in range(5):
         ask(weir.web, "/")
     bounds, counts = [], []
-    for name, value in scrape(weir).items():
+    counted = 'weir_listener_duration_seconds_count{listener="web",mode="http"}'
+    samples = wait_until(lambda: (s := scrape(weir))[counted] == 5 and s, "five requests")
+    for name, value in samples.items():
         if match := re.match(r'weir_listener_duration_seconds_bucket\{listener="web",mode="http",le="(.*)"\}', name):
             bounds.append(float(match[1]))
             counts.append(value)

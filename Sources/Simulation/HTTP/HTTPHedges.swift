@@ -30,6 +30,25 @@ extension WorldPlan {
     }
 }
 
+extension HTTPSource {
+    func plainRequest(_ number: Int32) -> RequestPlan {
+        var plan = RequestPlan(number: number)
+        plan.method = "GET"
+        return plan
+    }
+
+    /// Most answers leave a connection that is kept. Some come later than a hedge, or about when that is answered.
+    mutating func delay(_ plan: inout AnswerPlan) {
+        if oneIn(2) {
+            plan.framing = .length(plan.bodyBytes)
+            plan.announcesClose = false
+        }
+        if oneIn(3) {
+            plan.pauseNanoseconds = 5_000_000 + time(oneIn(2) ? 25_000_000 : patienceNanoseconds)
+        }
+    }
+}
+
 extension HTTPLedger {
     /// No request is hedged earlier.
     private static var leastHedgeNanoseconds: UInt64 { 5_000_000 }

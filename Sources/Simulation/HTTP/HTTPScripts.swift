@@ -62,6 +62,7 @@ struct HTTPSource {
     mutating func request(_ number: Int32) -> RequestPlan {
         var plan = RequestPlan(number: number)
         plan.method = ["GET", "GET", "HEAD", "POST", "POST", "PUT", "DELETE"][below(7)]
+        if isAboutHedges, oneIn(2) { return plainRequest(number) }
         plan.isOld = oneIn(8)
         plan.acceptsTrailers = oneIn(6)
         plan.hasExtensions = oneIn(3)
@@ -99,7 +100,7 @@ struct HTTPSource {
 
     mutating func client(_ makeNumber: () -> Int32) -> ClientScript {
         var script = ClientScript()
-        let count = oneIn(3) ? 1 : 1 + below(6)
+        let count = isAboutHedges ? 4 + below(8) : oneIn(3) ? 1 : 1 + below(6)
         while script.requests.count < count {
             script.requests.append(request(makeNumber()))
             if !script.requests.last!.isPersistent { break }
@@ -162,12 +163,9 @@ struct HTTPSource {
         plan.announcesClose = plan.framing == .untilClose ? oneIn(2) : oneIn(10)
         plan.isEarly = !isStrict && oneIn(8)
         if oneIn(3) { plan.pauseNanoseconds = time(patienceNanoseconds) }
-        // Later than a hedge, or about when that is answered.
-        if isAboutHedges, oneIn(3) {
-            plan.pauseNanoseconds = 5_000_000 + time(oneIn(2) ? 20_000_000 : patienceNanoseconds)
-        }
+        if isAboutHedges { delay(&plan) }
         if plan.announcesClose || plan.framing == .untilClose { plan.after = .closes }
-        if !isStrict { addTrouble(&plan) }
+        if !isStrict, !isAboutHedges || oneIn(2) { addTrouble(&plan) }
         if isAboutRetries, oneIn(3) { plan.fault = .gone(resets: oneIn(3)) }
         return plan
     }
