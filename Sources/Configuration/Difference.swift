@@ -23,6 +23,13 @@ public struct ConfigurationChange: Equatable, Sendable {
     public var details: [String] = []
     /// Only another process can have it: `details` are keys that a reload leaves as they are.
     public var needsRestart = false
+
+    public init(
+        kind: Kind, subject: Subject, details: [String] = [], needsRestart: Bool = false
+    ) {
+        (self.kind, self.subject) = (kind, subject)
+        (self.details, self.needsRestart) = (details, needsRestart)
+    }
 }
 
 extension ConfigurationChange: CustomStringConvertible {

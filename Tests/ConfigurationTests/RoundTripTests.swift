@@ -20,6 +20,7 @@ private func expectRoundTrip(_ configuration: Configuration) throws {
         try read(file()).rendered() == """
             workers: auto
             engine: auto
+            watch: false
             limits:
               sessions: 16384
               buffers: auto

@@ -52,7 +52,9 @@ private func generation() throws -> Generation {
 }
 
 @Test func routesNamePoolsByIndex() throws {
-    let http = try #require(try snapshot().listener(1).pointee.http)
+    let generation = try generation()
+    defer { withExtendedLifetime(generation) {} }
+    let http = try #require(generation.snapshot.listener(1).pointee.http)
     let router = http.pointee.router
     #expect(router.routeCount == 3)
     #expect(router.plan(0).pointee.action == .pool)
@@ -87,12 +89,16 @@ private func generation() throws -> Generation {
     (ClientAddress(high: 0, low: 0, port: 0, family: .unknown), false),
 ])
 func trustedPeers(peer: ClientAddress, isTrusted: Bool) throws {
-    let http = try #require(try snapshot().listener(1).pointee.http)
+    let generation = try generation()
+    defer { withExtendedLifetime(generation) {} }
+    let http = try #require(generation.snapshot.listener(1).pointee.http)
     #expect(http.pointee.forwarded.trusts(peer) == isTrusted)
 }
 
 @Test func nobodyIsTrustedUnlessNamed() throws {
-    let http = try #require(try snapshot().listener(2).pointee.http)
+    let generation = try generation()
+    defer { withExtendedLifetime(generation) {} }
+    let http = try #require(generation.snapshot.listener(2).pointee.http)
     #expect(!http.pointee.forwarded.trusts(ClientAddress(high: 0, low: 0x7F00_0001, port: 1, family: .ipv4)))
 }
 
