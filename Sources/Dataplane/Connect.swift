@@ -272,13 +272,18 @@ extension Worker {
             if !mutant(.backendNotReleased) || session.pointee.state == .closing {
                 pool.pointee.candidates.release(Int(session.pointee.backend))
             }
-            if session.pointee.trial != .noTrial {
-                pool.pointee.health.endTrial(Int(session.pointee.backend), session.pointee.trial)
-                session.pointee.trial = .noTrial
-            }
+            endTrial(session)
             session.pointee.holdsBackend = false
             releasePoolPlace(session)
         }
+    }
+
+    /// It leaves a backend that is on trial, and has said nothing of it: another may be the trial.
+    func endTrial(_ session: UnsafeMutablePointer<Session>) {
+        guard session.pointee.trial != .noTrial else { return }
+        snapshot.pool(Int(session.pointee.pool)).pointee.health.endTrial(
+            Int(session.pointee.backend), session.pointee.trial)
+        session.pointee.trial = .noTrial
     }
 
     func setOption(_ descriptor: Int32, _ level: Int, _ name: Int32, _ value: Int32) {

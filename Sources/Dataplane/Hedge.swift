@@ -89,7 +89,10 @@ extension Worker {
         for _ in 0..<Self.mostPassedOver {
             guard let index = policy.pointee.take(&sequence, choice) else { return nil }
             let number = idleConnections.newest(pool: pool, backend: UInt16(index))
-            if number != BackendConnection.none {
+            // Whoever is on trial is tried by requests of its own.
+            if sequence.trial != .noTrial {
+                snapshot.pool(Int(pool)).pointee.health.endTrial(index, sequence.trial)
+            } else if number != BackendConnection.none {
                 session.pointee.sequence = sequence
                 return number
             }
@@ -163,6 +166,7 @@ extension Worker {
         exchange.pointee.hedging = .won
         counters.pointee.add(.hedgesWon)
         dropConnection(slot, session)
+        endTrial(session)
         // The place in the pool stays: it is one request all the same.
         snapshot.pool(Int(session.pointee.pool)).pointee.candidates.release(Int(session.pointee.backend))
         session.pointee.backend = connection.pointee.backend
