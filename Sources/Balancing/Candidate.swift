@@ -83,7 +83,7 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
     /// The sum of the weights.
     public let totalWeight: UInt64
 
-    /// Memory for one candidate for each backend; at most 65,535. Lives as long as the process.
+    /// Memory for one candidate for each backend; at most 65,535. Lives until `deallocate`.
     init(_ backends: [BackendShare], countsSessions: Bool, panicPercent: Int) {
         precondition(backends.count <= Int(UInt16.max))
         unsafe first = cacheLines(for: Candidate.self, count: backends.count)
@@ -101,6 +101,13 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
         areBackups = false
         count = backends.count
         totalWeight = Self.sum(backends[...])
+    }
+
+    /// Gives the memory back. Nobody may use a copy, or a part of it, afterwards.
+    func deallocate() {
+        unsafe first.deallocate()
+        unsafe counts.deallocate()
+        unsafe standings.deallocate()
     }
 
     /// Those of `whole` that are at these places.
@@ -194,6 +201,18 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
         return true
     }
 
+    /// Counts a session that another version of the pool counted until now, whatever the limit is.
+    public func adopt(_ index: Int) {
+        let before = self[index].active.wrappingAdd(1, ordering: .relaxed).oldValue
+        if before + 1 == Int(self[index].maxSessions) { whole.full.wrappingAdd(1, ordering: .relaxed) }
+        countSession()
+    }
+
+    /// What was learned of a backend's times in another version of the pool holds in this one.
+    public func inherit(_ index: Int, from other: Candidates, _ otherIndex: Int) {
+        self[index].latency.copy(other[otherIndex].latency)
+    }
+
     /// Gives back a place that a policy took.
     @inline(__always)
     public func release(_ index: Int) {
@@ -217,7 +236,7 @@ public struct Candidates: BitwiseCopyable, @unchecked Sendable {
     }
 }
 
-/// Memory that lives as long as the process, each element on cache lines of its own where its size is theirs.
+/// Memory that lives until it is deallocated, each element on cache lines of its own where its size is theirs.
 func cacheLines<Element: ~Copyable>(
     for type: Element.Type, count: Int
 ) -> UnsafeMutablePointer<Element> {

@@ -88,6 +88,9 @@ public struct CandidateSequence: BitwiseCopyable, Sendable {
 
     public init() {}
 
+    /// Begins anew, with other candidates; what is known of the last choice stays, for the log.
+    public init(keepingPickOf other: CandidateSequence) { pick = other.pick }
+
     /// True where the policy has had no say yet.
     var isFresh: Bool { chosen.count == 0 }
     /// True where it may not have another.

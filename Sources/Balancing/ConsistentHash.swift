@@ -12,11 +12,16 @@ struct KeyPlaces: BitwiseCopyable, @unchecked Sendable {
 
     static var none: KeyPlaces { KeyPlaces(owners: [], points: nil) }
 
-    /// Lives as long as the process.
+    /// Lives until `deallocate`.
     init(owners: [UInt16], points: [UInt64]?) {
         count = owners.count
         unsafe self.owners = keep(owners)
         if let points { unsafe self.points = keep(points) } else { unsafe self.points = nil }
+    }
+
+    func deallocate() {
+        unsafe owners.deallocate()
+        unsafe points?.deallocate()
     }
 
     /// The first place at or after the key, or the first of all.
@@ -42,7 +47,7 @@ struct KeyPlaces: BitwiseCopyable, @unchecked Sendable {
     }
 }
 
-/// A copy that lives as long as the process.
+/// A copy that lives until it is deallocated.
 func keep<Element: BitwiseCopyable>(_ elements: [Element]) -> UnsafePointer<Element> {
     let memory = UnsafeMutablePointer<Element>.allocate(capacity: max(elements.count, 1))
     unsafe memory.initialize(from: elements, count: elements.count)

@@ -75,8 +75,8 @@ struct Tier: BitwiseCopyable, @unchecked Sendable {
     let probes: ProbePool?
 }
 
-/// What a pool's policy needs that does not change, and the counts that all workers share. Lives as long as
-/// the process.
+/// What a pool's policy needs that does not change, and the counts that all workers share. Lives until
+/// `deallocate`.
 public struct PolicyPlan: BitwiseCopyable, @unchecked Sendable {
     public let policy: Policy
     /// All backends, in the order that they were given.
@@ -118,6 +118,17 @@ public struct PolicyPlan: BitwiseCopyable, @unchecked Sendable {
         self.candidates = candidates
         primaries = tier(0..<primaryCount)
         backups = tier(primaryCount..<backends.count)
+    }
+
+    /// Gives the memory back. Nobody may use a copy, or a `PolicyState` of it, afterwards.
+    public func deallocate() {
+        for tier in [primaries, backups] {
+            tier.draw.deallocate()
+            tier.cycle.deallocate()
+            tier.places.deallocate()
+            tier.probes?.deallocate()
+        }
+        candidates.deallocate()
     }
 
     /// A backend took so long to answer. For the policies that follow it.

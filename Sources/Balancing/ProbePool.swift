@@ -97,6 +97,12 @@ public struct ProbePool: BitwiseCopyable, @unchecked Sendable {
         unsafe choices.initialize(to: Atomic(0))
     }
 
+    func deallocate() {
+        unsafe loads.deallocate()
+        unsafe terms.deallocate()
+        unsafe choices.deallocate()
+    }
+
     // MARK: For workers
 
     @inline(__always)

@@ -13,7 +13,7 @@ struct SmoothCycle: BitwiseCopyable, @unchecked Sendable {
     /// A longer one is not kept. This is 128 KiB.
     static var longest: Int { 1 << 16 }
 
-    /// Lives as long as the process.
+    /// Lives until `deallocate`.
     init(weights: [UInt32]) {
         let total = weights.reduce(0) { $0 + Int($1) }
         let unit = weights.reduce(0) { Self.greatestCommonDivisor($0, Int($1)) }
@@ -36,6 +36,8 @@ struct SmoothCycle: BitwiseCopyable, @unchecked Sendable {
         count = turns.count
         unsafe owners = UnsafePointer(memory)
     }
+
+    func deallocate() { unsafe owners?.deallocate() }
 
     private init() {
         count = 0

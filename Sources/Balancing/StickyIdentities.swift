@@ -1,7 +1,7 @@
 // The numbers that stand for a pool's backends in affinity cookies: from a backend to its number and back. Built
 // with the snapshot; a request looks its cookie's number up.
 
-/// Lives as long as the process.
+/// Lives until `deallocate`.
 @safe
 public struct StickyIdentities: BitwiseCopyable, @unchecked Sendable {
     public let count: Int
@@ -17,6 +17,12 @@ public struct StickyIdentities: BitwiseCopyable, @unchecked Sendable {
         let order = identities.indices.sorted { (identities[$0], $0) < (identities[$1], $1) }
         unsafe self.identities = keep(identities)
         unsafe self.order = keep(order.map(UInt16.init))
+    }
+
+    /// Gives the memory back. Nobody may use a copy afterwards.
+    public func deallocate() {
+        unsafe identities.deallocate()
+        unsafe order.deallocate()
     }
 
     /// Of the backend with this index.

@@ -32,7 +32,7 @@ public struct StickyTable: BitwiseCopyable, @unchecked Sendable {
         return sets
     }
 
-    /// Lives as long as the process. The time is counted from a client's last use, in whole seconds.
+    /// Lives until `deallocate`. The time is counted from a client's last use, in whole seconds.
     public init(clients: Int, timeToLiveNanoseconds: UInt64) {
         let sets = Self.setCount(clients: clients)
         setMask = UInt64(sets - 1)
@@ -41,6 +41,31 @@ public struct StickyTable: BitwiseCopyable, @unchecked Sendable {
         // Zero bytes are empty words.
         unsafe words = PagedMemory.reserve(byteCount: sets * Self.setWords * 8)
             .bindMemory(to: Atomic<UInt64>.self, capacity: sets * Self.setWords)
+    }
+
+    /// Gives the memory back. Nobody may use a copy afterwards.
+    public func deallocate() {
+        unsafe PagedMemory.release(words, byteCount: (Int(setMask) + 1) * Self.setWords * 8)
+    }
+
+    /// The same clients with other numbers for their backends; whoever's backend has none is forgotten. Clients that
+    /// others note meanwhile may be missing.
+    public func renumbered(_ newIndex: (Int) -> Int?) -> StickyTable {
+        let copy = StickyTable(setMask: setMask, timeToLiveSeconds: timeToLiveSeconds)
+        for place in 0..<Int(setMask + 1) * Self.setWords {
+            let word = load(place)
+            guard word.bits != 0, let backend = newIndex(word.backend) else { continue }
+            unsafe copy.words[place].store(word.with(backend: backend).bits, ordering: .relaxed)
+        }
+        return copy
+    }
+
+    private init(setMask: UInt64, timeToLiveSeconds: UInt64) {
+        self.setMask = setMask
+        self.timeToLiveSeconds = timeToLiveSeconds
+        let count = Int(setMask + 1) * Self.setWords
+        unsafe words = PagedMemory.reserve(byteCount: count * 8)
+            .bindMemory(to: Atomic<UInt64>.self, capacity: count)
     }
 
     /// The backend that the client had last; nil where it is not known, or was not seen for too long. `now` is a
@@ -103,6 +128,10 @@ public struct StickyTable: BitwiseCopyable, @unchecked Sendable {
 
         init(_ key: Key, backend: Int) {
             bits = key.tag << 40 | UInt64(UInt16(backend + 1)) << 24 | key.second
+        }
+
+        func with(backend: Int) -> Word {
+            Word(bits: bits & ~(0xFFFF << 24) | UInt64(UInt16(backend + 1)) << 24)
         }
 
         var tag: UInt64 { bits >> 40 }

@@ -16,7 +16,7 @@ struct WeightedDraw: BitwiseCopyable, @unchecked Sendable {
     /// nil where weights are equal.
     private let places: UnsafePointer<Place>?
 
-    /// At most 65,535 weights below 65,536. Lives as long as the process.
+    /// At most 65,535 weights below 65,536. Lives until `deallocate`.
     init(weights: [UInt32]) {
         count = UInt32(weights.count)
         let total = weights.reduce(0) { $0 + UInt64($1) }
@@ -29,6 +29,8 @@ struct WeightedDraw: BitwiseCopyable, @unchecked Sendable {
         unsafe memory.initialize(from: table, count: table.count)
         unsafe places = UnsafePointer(memory)
     }
+
+    func deallocate() { unsafe places?.deallocate() }
 
     /// Each place holds `total` of what the candidates have, `count` times their weight.
     private static func table(_ weights: [UInt32], total: UInt64) -> [Place] {

@@ -25,6 +25,9 @@ enum Keys {
                 Field(
                     "engine", \.engine, .choice("engine"),
                     "The kernel interface; `auto` takes io_uring where it works, else epoll."),
+                Field(
+                    "watch", \.watch, .truth,
+                    "The file is applied anew when it has changed, as on SIGHUP."),
                 Field("limits", \.limits, processLimits),
                 Field("admin", \.admin, admin, absent: "no admin API"),
                 Field("logs", \.logs, logs),
@@ -124,7 +127,7 @@ enum Keys {
 
     // MARK: - Listeners
 
-    private static var listener: Section<Listener> {
+    static var listener: Section<Listener> {
         Section(
             title: "a listener", documentation: "An address that Weir accepts on.",
             prototype: Listener(name: "", bind: [], pool: nil, position: SourcePosition(line: 1, column: 1)),
@@ -243,7 +246,7 @@ enum Keys {
 
     // MARK: - Pools
 
-    private static var pool: Section<Pool> {
+    static var pool: Section<Pool> {
         Section(
             title: "a pool", documentation: "A group of backends.",
             prototype: Pool(name: "", backends: [], position: SourcePosition(line: 1, column: 1)),
@@ -267,7 +270,7 @@ enum Keys {
             trim: Validation.trim)
     }
 
-    private static var backendSection: Section<Backend> {
+    static var backendSection: Section<Backend> {
         Section(
             title: "a backend", documentation: "A server behind Weir.",
             prototype: Backend(

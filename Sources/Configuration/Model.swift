@@ -6,6 +6,8 @@
 public struct Configuration: Equatable, Sendable {
     public var workers = WorkerCount.automatic
     public var engine = EngineChoice.automatic
+    /// The file is applied anew when it has changed.
+    public var watch = false
     public var limits = ProcessLimits()
     /// nil: nobody can look at it.
     public var admin: AdminSettings?

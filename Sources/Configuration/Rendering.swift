@@ -11,7 +11,7 @@ extension Configuration {
 }
 
 /// Block style, except for mappings of scalars within a list, which take one line each.
-private struct YAMLWriter {
+struct YAMLWriter {
     var text = ""
 
     mutating func write(_ value: RenderedValue, indentation: Int) {
@@ -35,7 +35,7 @@ private struct YAMLWriter {
         }
     }
 
-    private static func inline(_ value: RenderedValue) -> String {
+    static func inline(_ value: RenderedValue) -> String {
         switch value {
         case .scalar(let scalar): return quoted(value: scalar)
         case .list(let elements): return "[" + elements.map(inline).joined(separator: ", ") + "]"

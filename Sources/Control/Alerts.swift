@@ -14,7 +14,8 @@ final class Alerts {
         var watch: AlertWatch
     }
 
-    private let snapshot: Snapshot
+    private var generation: Generation
+    private let errorRatePercent: Int
     private let events: EventLog
     /// nil where nobody but the log is told.
     private let sender: AlertSender?
@@ -24,14 +25,14 @@ final class Alerts {
 
     /// nil where nobody wants them. `webhook` is where that one's address leads.
     init?(
-        _ configuration: Configuration, _ snapshot: Snapshot, _ engine: Engine, _ events: EventLog,
-        webhook: SocketAddress?
+        _ generation: Generation, _ engine: Engine, _ events: EventLog, webhook: SocketAddress?
     ) {
-        guard let settings = configuration.alerts else { return nil }
-        self.snapshot = snapshot
+        guard let settings = generation.configuration.alerts else { return nil }
+        self.generation = generation
+        errorRatePercent = settings.errorRatePercent
         self.events = events
         let now = Server.workerClock
-        pools = configuration.pools.map { pool in
+        pools = generation.configuration.pools.map { pool in
             WatchedPool(
                 name: pool.name,
                 watch: AlertWatch(errorRatePercent: settings.errorRatePercent, now: now))
@@ -40,6 +41,18 @@ final class Alerts {
     }
 
     func start() throws(Failure) { try sender?.start() }
+
+    /// Another configuration holds. A pool that has changed is looked at anew: other backends have other counts.
+    func follow(_ next: Generation) {
+        let now = Server.workerClock
+        let old = pools
+        pools = zip(next.configuration.pools, next.successions).map { pool, succession in
+            if succession.isSame, let before = succession.before { return old[before] }
+            return WatchedPool(
+                name: pool.name, watch: AlertWatch(errorRatePercent: errorRatePercent, now: now))
+        }
+        generation = next
+    }
 
     /// About every tenth of a second.
     func tick() {
@@ -52,7 +65,7 @@ final class Alerts {
     }
 
     private func sight(_ index: Int) -> PoolSight {
-        let pool = snapshot.pool(index).pointee
+        let pool = generation.snapshot.pool(index).pointee
         var sight = PoolSight(usable: 0, backends: 0, tries: 0, failures: 0)
         for backend in 0..<pool.candidates.count {
             sight.tries += pool.backends[backend].total(.tries)

@@ -40,6 +40,7 @@ final class Checks: @unchecked Sendable {
     private let failure = Mutex<String?>(nil)
     private let turnedAt = Atomic<UInt64>(0)
     private let overdue = Atomic<Int>(0)
+    private let shouldStop = Atomic<Bool>(false)
 
     /// Checks at a time; the others wait in order.
     private static let inFlightLimit = 256
@@ -113,6 +114,9 @@ final class Checks: @unchecked Sendable {
         pthread_detach(thread)
     }
 
+    /// The thread ends by itself, soon; what it still learns is nobody's.
+    func stop() { shouldStop.store(true, ordering: .relaxed) }
+
     /// Those that have ended since the last time.
     func takeResults() -> [CheckResult] {
         results.withLock { results in
@@ -139,6 +143,7 @@ final class Checks: @unchecked Sendable {
             let port = kernel?.port ?? .real
             let prober = try Prober(port: port, settings)
             let code = ask(prober, port)
+            if code == 0 { return withExtendedLifetime(kernel) {} }
             failure.withLock { $0 = "the ring stopped working: \(errorText(code))" }
             withExtendedLifetime(kernel) {}
         } catch {
@@ -146,7 +151,7 @@ final class Checks: @unchecked Sendable {
         }
     }
 
-    /// For as long as the ring works; answers the errno with which that ended.
+    /// For as long as the ring works, until it is to stop; answers the errno with which that ended.
     private func ask(_ prober: Prober, _ port: KernelPort) -> Int32 {
         var seed: UInt64 = 0
         _ = weir_random_bytes(&seed, 8)
@@ -154,7 +159,7 @@ final class Checks: @unchecked Sendable {
             targets.map { ($0.intervalNanoseconds, $0.jitterPercent) }, seed: seed, now: clock(port))
         var askedAt: UInt64 = 0
         var lookedAt: UInt64 = 0
-        while true {
+        while !shouldStop.load(ordering: .relaxed) {
             let now = clock(port)
             turnedAt.store(now, ordering: .relaxed)
             if now >= askedAt + Self.togetherNanoseconds {
@@ -170,6 +175,13 @@ final class Checks: @unchecked Sendable {
             if code != 0 { return code }
             takeResults(of: prober)
         }
+        prober.stop()
+        let limit = clock(port) + Self.longestTurnNanoseconds
+        while !prober.isIdle, clock(port) < limit {
+            let code = prober.turn(waitingUntil: limit)
+            if code != 0 { return code }
+        }
+        return 0
     }
 
     private func ask(_ target: Int, _ prober: Prober, _ now: UInt64) {

@@ -45,9 +45,11 @@ public struct Explanation {
         let head = try request.head()
         let client = try request.clientAddress()
         // Nothing is connected to: names need not be looked up.
-        let snapshot = Snapshot(configuration) {
+        let generation = Generation(configuration, sockets: [], seed: draw) {
             $0.address.socketAddress ?? SocketAddress(ipv4: 0, port: 0)
         }
+        defer { withExtendedLifetime(generation) {} }
+        let snapshot = generation.snapshot
         // Mixed: small numbers shall not draw alike.
         var random = RandomSource(seed: draw)
         listener = configuration.listeners[index]

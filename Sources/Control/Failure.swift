@@ -7,8 +7,11 @@ public struct Failure: Error {
     public let message: String
     /// True where the text names its place itself (`file:line:column`); else it is printed after `weir: `.
     public let namesItsPlace: Bool
+    /// The errno behind it; 0 where there is none.
+    let code: Int32
 
-    public init(_ message: String, namesItsPlace: Bool = false) {
+    public init(_ message: String, namesItsPlace: Bool = false, code: Int32 = 0) {
+        self.code = code
         self.message = message
         self.namesItsPlace = namesItsPlace
     }

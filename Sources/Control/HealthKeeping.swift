@@ -10,10 +10,11 @@ import Ring
 /// The health of all pools, of the configuration that is served.
 final class HealthKeeping {
     private var keeper: Keeper
-    private let pools: [NamedPool]
+    private var pools: [NamedPool]
     private let events: EventLog
     /// nil where there are none.
-    private let checks: Checks?
+    private var checks: Checks?
+    private let engine: Engine
     private var watch = CheckWatch()
 
     private struct NamedPool {
@@ -23,21 +24,42 @@ final class HealthKeeping {
     }
 
     /// Nothing can ever change.
-    let isIdle: Bool
+    private(set) var isIdle: Bool
 
     /// Checks begin at once.
-    init(
-        _ configuration: Configuration, _ snapshot: Snapshot, _ engine: Engine, _ events: EventLog
-    ) throws(Failure) {
-        let health = snapshot.healthOfPools
-        keeper = Keeper(health)
-        isIdle = health.allSatisfy { $0.rules.passive == nil && $0.rules.checks == nil }
-        pools = configuration.pools.map { pool in
+    init(_ generation: Generation, _ engine: Engine, _ events: EventLog) throws(Failure) {
+        keeper = Keeper(generation.snapshot.healthOfPools)
+        isIdle = Self.isIdle(generation)
+        pools = Self.names(generation)
+        self.events = events
+        self.engine = engine
+        checks = Checks(generation.configuration, generation.snapshot, engine)
+        try checks?.start()
+    }
+
+    /// Another configuration holds, before any worker takes it. Checks go on where nothing of them has changed.
+    func follow(_ generation: Generation) throws(Failure) {
+        keeper.tick(now: Server.workerClock) { report($0) }
+        keeper.follow(generation.successions)
+        isIdle = Self.isIdle(generation)
+        pools = Self.names(generation)
+        let isSame = generation.successions.enumerated().allSatisfy { $1.isSame && $1.before == $0 }
+        guard !isSame || checks == nil else { return }
+        checks?.stop()
+        checks = Checks(generation.configuration, generation.snapshot, engine)
+        watch = CheckWatch()
+        try checks?.start()
+    }
+
+    /// Of a pool that is in no configuration any more nothing is to be looked at.
+    private static func isIdle(_ generation: Generation) -> Bool {
+        generation.snapshot.healthOfPools.allSatisfy { $0.rules.passive == nil && $0.rules.checks == nil }
+    }
+
+    private static func names(_ generation: Generation) -> [NamedPool] {
+        generation.configuration.pools.map { pool in
             NamedPool(name: pool.name, backends: pool.backendsBackupsLast.map(\.name))
         }
-        self.events = events
-        checks = Checks(configuration, snapshot, engine)
-        try checks?.start()
     }
 
     /// How long the control thread may sleep.

@@ -6,26 +6,34 @@ import Configuration
 import Dataplane
 import Glibc
 
-/// Every socket that is listened on, worker by worker.
+/// One address that is listened on.
+struct BoundAddress {
+    /// As the file has it.
+    let asked: Address
+    /// With the port that the kernel gave for port 0.
+    let actual: Address
+    /// One for each worker, or the same for all.
+    let descriptors: [Int32]
+    /// All workers accept on one descriptor; the control thread closes it at the end.
+    let isShared: Bool
+    /// A unix socket that this process made: its path is removed at the end.
+    let unixPath: String?
+    /// Index of its listener in the configuration.
+    var listener: Int
+}
+
+/// Every socket that is listened on.
 struct Listening {
-    /// For each worker, what it accepts on.
-    var perWorker: [[ListeningSocket]]
-    /// Descriptors that several workers accept on; the control thread closes them at the end.
-    var shared: [Int32] = []
-    /// Paths of unix sockets that were made, to be removed at the end.
-    var unixPaths: [String] = []
-    /// What each listener is bound to, by its index in the configuration.
-    var addresses: [[Address]]
+    private(set) var bound: [BoundAddress] = []
+    private let workers: Int
 
     /// Binds all or nothing.
     static func open(
         _ configuration: Configuration, workers: Int, inherited: [InheritedSocket]
     ) throws(Failure) -> Listening {
-        var listening = Listening(
-            perWorker: Array(repeating: [], count: workers),
-            addresses: Array(repeating: [], count: configuration.listeners.count))
+        var listening = Listening(workers: workers)
         do throws(Failure) {
-            try listening.bindAll(configuration, inherited)
+            try listening.bindAll(configuration, keeping: [], inherited)
         } catch {
             listening.removeUnixSockets()
             throw error
@@ -33,25 +41,64 @@ struct Listening {
         return listening
     }
 
-    /// Removes the unix sockets that were made.
-    mutating func removeUnixSockets() {
-        unixPaths.forEach { unlink($0) }
-        unixPaths = []
+    /// The same for another configuration: addresses that it has too stay as they are. Where it fails, nothing has
+    /// changed.
+    func next(_ configuration: Configuration) throws(Failure) -> Listening {
+        var next = Listening(workers: workers)
+        do throws(Failure) {
+            try next.bindAll(configuration, keeping: bound, [])
+        } catch {
+            let fresh = next.dropped(to: self)
+            fresh.flatMap { Set($0.descriptors) }.forEach { close($0) }
+            fresh.compactMap(\.unixPath).forEach { unlink($0) }
+            throw error
+        }
+        return next
     }
 
+    private init(workers: Int) { self.workers = workers }
+
+    /// What `other` does not listen on.
+    func dropped(to other: Listening) -> [BoundAddress] {
+        bound.filter { one in !other.bound.contains { $0.descriptors == one.descriptors } }
+    }
+
+    /// What a worker accepts on.
+    func sockets(ofWorker worker: Int) -> [ListeningSocket] {
+        bound.map {
+            ListeningSocket(
+                descriptor: $0.descriptors[worker], listener: $0.listener, isShared: $0.isShared,
+                port: $0.actual.port)
+        }
+    }
+
+    /// What a listener is bound to, by its index in the configuration.
+    func addresses(of listener: Int) -> [Address] {
+        bound.filter { $0.listener == listener }.map(\.actual)
+    }
+
+    /// Descriptors that several workers accept on.
+    var shared: [Int32] { bound.filter(\.isShared).map { $0.descriptors[0] } }
+
+    /// Removes the unix sockets that were made.
+    func removeUnixSockets() { bound.compactMap(\.unixPath).forEach { unlink($0) } }
+
     private mutating func bindAll(
-        _ configuration: Configuration, _ inherited: [InheritedSocket]
+        _ configuration: Configuration, keeping old: [BoundAddress], _ inherited: [InheritedSocket]
     ) throws(Failure) {
-        var inherited = inherited
+        var (inherited, old) = (inherited, old)
         for (index, listener) in configuration.listeners.enumerated() {
             for address in listener.bind {
                 if let position = inherited.firstIndex(where: { $0.address == address }) {
                     let socket = inherited.remove(at: position)
-                    addresses[index].append(address)
-                    share(socket.descriptor, listener: index, port: address.port)
-                    continue
+                    share(socket.descriptor, address, listener: index, unixPath: nil)
+                } else if let position = old.firstIndex(where: { $0.asked == address }) {
+                    var kept = old.remove(at: position)
+                    kept.listener = index
+                    bound.append(kept)
+                } else {
+                    try bind(address, listener: index, name: listener.name)
                 }
-                try bind(address, listener: index, name: listener.name)
             }
         }
         if let unused = inherited.first {
@@ -61,36 +108,43 @@ struct Listening {
         }
     }
 
-    private mutating func bind(_ address: Address, listener: Int, name: String) throws(Failure) {
-        if case .unix(let path) = address {
-            try Self.removeStale(path, owner: "listener \(name)")
-            let descriptor = try Self.listen(address, owner: "listener \(name)", reusePort: false)
-            unixPaths.append(path)
-            addresses[listener].append(address)
-            share(descriptor, listener: listener, port: 0)
+    private mutating func bind(_ asked: Address, listener: Int, name: String) throws(Failure) {
+        let owner = "listener \(name)"
+        if case .unix(let path) = asked {
+            try Self.removeStale(path, owner: owner)
+            let descriptor = try Self.listen(asked, owner: owner, reusePort: false)
+            share(descriptor, asked, listener: listener, unixPath: path)
             return
         }
         // A first bind without SO_REUSEPORT finds out whether anybody else has the port: another Weir of the
         // same user would otherwise share it in silence.
-        let probe = try Self.bound(address, owner: "listener \(name)", reusePort: false)
+        let probe = try Self.bound(asked, owner: owner, reusePort: false)
         // Port 0 becomes the port that the kernel gave, the same for all workers.
-        let address = Address(boundTo: probe) ?? address
+        let actual = Address(boundTo: probe) ?? asked
         close(probe)
-        addresses[listener].append(address)
-        for worker in perWorker.indices {
-            let descriptor = try Self.listen(address, owner: "listener \(name)", reusePort: true)
-            perWorker[worker].append(
-                ListeningSocket(
-                    descriptor: descriptor, listener: listener, isShared: false, port: address.port))
+        var descriptors: [Int32] = []
+        for _ in 0..<workers {
+            do throws(Failure) {
+                descriptors.append(try Self.listen(actual, owner: owner, reusePort: true))
+            } catch {
+                descriptors.forEach { close($0) }
+                throw error
+            }
         }
+        bound.append(
+            BoundAddress(
+                asked: asked, actual: actual, descriptors: descriptors, isShared: false, unixPath: nil,
+                listener: listener))
     }
 
-    private mutating func share(_ descriptor: Int32, listener: Int, port: UInt16) {
-        shared.append(descriptor)
-        for worker in perWorker.indices {
-            perWorker[worker].append(
-                ListeningSocket(descriptor: descriptor, listener: listener, isShared: true, port: port))
-        }
+    private mutating func share(
+        _ descriptor: Int32, _ address: Address, listener: Int, unixPath: String?
+    ) {
+        bound.append(
+            BoundAddress(
+                asked: address, actual: address,
+                descriptors: Array(repeating: descriptor, count: workers), isShared: true,
+                unixPath: unixPath, listener: listener))
     }
 
     /// A unix socket that refuses is what a crashed process left: it is removed. Any other answer is an error:
@@ -180,6 +234,6 @@ struct Listening {
             case EMFILE, ENFILE: "no file descriptors left; raise LimitNOFILE"
             default: "the kernel refuses it"
             }
-        return Failure("\(owner): cannot bind \(address): \(errorText(code)): \(advice)")
+        return Failure("\(owner): cannot bind \(address): \(errorText(code)): \(advice)", code: code)
     }
 }

@@ -31,8 +31,8 @@ final class LoadProbing: @unchecked Sendable {
     private static let answerLimitBytes = 8 * 1024
     private static let stopLimitNanoseconds: UInt64 = 1_000_000_000
 
-    private let configuration: Configuration
-    private let snapshot: Snapshot
+    /// Kept as long as its backends are asked.
+    private let generation: Generation
     private let engine: Engine
     private let events: EventLog
     private let wakeDescriptor: Int32
@@ -40,14 +40,15 @@ final class LoadProbing: @unchecked Sendable {
     private var thread = pthread_t()
 
     /// nil where no pool wants it.
-    init?(_ configuration: Configuration, _ snapshot: Snapshot, _ engine: Engine, _ events: EventLog) {
-        guard configuration.pools.contains(where: { $0.balance == .prequal }) else { return nil }
-        self.configuration = configuration
-        self.snapshot = snapshot
+    init?(_ generation: Generation, _ engine: Engine, _ events: EventLog) {
+        guard generation.configuration.pools.contains(where: { $0.balance == .prequal }) else { return nil }
+        self.generation = generation
         self.engine = engine
         self.events = events
         wakeDescriptor = weir_eventfd()
     }
+
+    deinit { close(wakeDescriptor) }
 
     func start() throws(Failure) {
         guard wakeDescriptor >= 0 else { throw Failure("cannot open an eventfd: \(errorText(errno))") }
@@ -93,7 +94,7 @@ final class LoadProbing: @unchecked Sendable {
     }
 
     private func run(_ prober: Prober) -> Int32 {
-        var pools = configuration.pools.indices.compactMap { probedPool($0, now: prober.now) }
+        var pools = generation.configuration.pools.indices.compactMap { probedPool($0, now: prober.now) }
         var tickAt = prober.now
         while !shouldStop.load(ordering: .relaxed) {
             if prober.now >= tickAt {
@@ -116,9 +117,9 @@ final class LoadProbing: @unchecked Sendable {
     }
 
     private func probedPool(_ index: Int, now: UInt64) -> ProbedPool? {
-        let pool = configuration.pools[index]
+        let pool = generation.configuration.pools[index]
         guard let prequal = pool.prequal else { return nil }
-        let plan = snapshot.pool(index)
+        let plan = generation.snapshot.pool(index)
         var seed: UInt64 = 0
         _ = weir_random_bytes(&seed, 8)
         guard

@@ -1,5 +1,6 @@
 // The life of `weir run`: take what is needed (descriptors, engine, logs, sockets, addresses), start the
-// workers, then wait for signals. SIGTERM drains and a second one stops; SIGUSR1 opens the logs anew.
+// workers, then wait for signals. SIGTERM drains and a second one stops; SIGHUP applies the file anew (Reload.swift),
+// SIGUSR1 opens the logs anew.
 
 import Base
 import CLinux
@@ -21,26 +22,35 @@ public struct ServerOptions: Sendable {
 }
 
 public final class Server {
-    private let options: ServerOptions
-    private let events: EventLog
+    let options: ServerOptions
+    let events: EventLog
     private let logs: LogFiles
-    private var listening: Listening
-    private let shared: UnsafeMutablePointer<SharedState>
-    private var threads: [WorkerThread] = []
-    private let probing: LoadProbing?
+    var listening: Listening
+    let shared: UnsafeMutablePointer<SharedState>
+    var generations: Generations
+    var reload: Reload
+    /// Addresses that were bound at start: what each worker has room for is sized by it.
+    let firstSocketCount: Int
+    /// Says how the keys of rate limits are hashed: a secret.
+    let seed: UInt64
+    var threads: [WorkerThread] = []
+    var probing: LoadProbing?
+    let engine: Engine
     private let reports: Int32
     private let signals: Int32
-    private let health: HealthKeeping
-    private let alerts: Alerts?
+    let health: HealthKeeping
+    let alerts: Alerts?
     /// nil where nobody may look.
     private let admin: AdminServer?
     private let startedAt = monotonicSeconds()
+    private let startedAtSince1970 = secondsSince1970()
     private var memory: MemoryWatch?
     /// While draining: when sessions are cut, when progress is reported next, and when workers that still
     /// wait (for somebody to read their log) are left behind.
     private var stopAt = Double.infinity
     private var reportAt = Double.infinity
     private var leaveAt = Double.infinity
+    private var hasClosedShared = false
     private static let reportSeconds = 5.0
     private static let patienceSeconds = 2.0
     private static let memoryLookMilliseconds: Int32 = 1000
@@ -50,6 +60,7 @@ public final class Server {
         self.options = options
         signals = try Self.takeSignals()
         reports = weir_eventfd()
+        reload = Reload(configured: configuration)
         var configuration = configuration
         let sizing = Sizing(configuration, backlog: Worker.backlog)
         let configuredSessions = configuration.limits.sessions
@@ -61,26 +72,31 @@ public final class Server {
         let addresses = try Self.resolve(configuration)
         let inherited = try InheritedSocket.takeAll()
         listening = try Listening.open(configuration, workers: sizing.workers, inherited: inherited)
-        let snapshot = Snapshot(configuration, workers: sizing.workers) { backend in
-            backend.address.socketAddress ?? addresses[backend.address]!
-        }
-        shared = .allocate(capacity: 1)
         var seed: UInt64 = 0
         _ = weir_random_bytes(&seed, 8)
-        shared.initialize(to: SharedState(snapshot: snapshot, seed: seed))
-        probing = LoadProbing(configuration, snapshot, engine, events)
-        health = try HealthKeeping(configuration, snapshot, engine, events)
+        self.seed = seed
+        firstSocketCount = listening.bound.count
+        let first = Generation(
+            configuration, sockets: (0..<sizing.workers).map(listening.sockets), seed: seed
+        ) { $0.address.socketAddress ?? addresses[$0.address]! }
+        generations = Generations(first)
+        shared = .allocate(capacity: 1)
+        shared.initialize(to: SharedState(sessionLimit: configuration.limits.sessions))
+        reload.watched = FileStamp(options.configurationName)
+        self.engine = engine
+        probing = LoadProbing(first, engine, events)
+        health = try HealthKeeping(first, engine, events)
         alerts = Alerts(
-            configuration, snapshot, engine, events,
+            first, engine, events,
             webhook: configuration.alerts?.webhook.map { $0.address.socketAddress ?? addresses[$0.address]! })
         admin = configuration.admin.map { AdminServer($0) }
         report(configuration, engine, sizing, configuredSessions: configuredSessions)
         do throws(Failure) {
             try admin?.open()
-            try startWorkers(configuration, snapshot, engine, sizing)
+            try startWorkers(configuration, engine, sizing)
             try probing?.start()
             try alerts?.start()
-            try startAdmin(configuration, snapshot, engine)
+            try startAdmin()
         } catch {
             listening.removeUnixSockets()
             admin?.removeSockets()
@@ -129,7 +145,7 @@ public final class Server {
         return descriptor
     }
 
-    private static func resolve(_ configuration: Configuration) throws(Failure) -> [Address: SocketAddress] {
+    static func resolve(_ configuration: Configuration) throws(Failure) -> [Address: SocketAddress] {
         var found: [Address: SocketAddress] = [:]
         for pool in configuration.pools {
             for backend in pool.backends {
@@ -168,13 +184,7 @@ public final class Server {
             record.number("pid", UInt64(getpid()))
             record.text("configuration", options.configurationName)
         }
-        for (listener, addresses) in zip(configuration.listeners, listening.addresses) {
-            events.write(.info, "listening") { record in
-                record.text("listener", listener.name)
-                record.text("addresses", addresses.map(\.description).joined(separator: ", "))
-                if let pool = listener.pool { record.text("pool", pool) }
-            }
-        }
+        for index in configuration.listeners.indices { reportListener(configuration, index) }
         guard sizing.isShortOfDescriptors else { return }
         // Who left the default asks for nothing that is missed.
         let isDefault = configuredSessions == ProcessLimits().sessions
@@ -186,8 +196,18 @@ public final class Server {
         }
     }
 
+    func reportListener(_ configuration: Configuration, _ index: Int) {
+        let listener = configuration.listeners[index]
+        events.write(.info, "listening") { record in
+            record.text("listener", listener.name)
+            let addresses = listening.addresses(of: index).map(\.description)
+            record.text("addresses", addresses.joined(separator: ", "))
+            if let pool = listener.pool { record.text("pool", pool) }
+        }
+    }
+
     private func startWorkers(
-        _ configuration: Configuration, _ snapshot: Snapshot, _ engine: Engine, _ sizing: Sizing
+        _ configuration: Configuration, _ engine: Engine, _ sizing: Sizing
     ) throws(Failure) {
         let cores = Granted.cores()
         var seed: UInt64 = 0
@@ -198,14 +218,14 @@ public final class Server {
             var settings = WorkerSettings(
                 index: index, port: .real, seed: seed, slots: sizing.slots, buffers: sizing.buffers,
                 bufferSizeBytes: configuration.limits.bufferSizeBytes, wakeDescriptor: wake,
-                listeners: listening.perWorker[index], accessLog: logs.access, eventLog: logs.events)
+                listeners: listening.sockets(ofWorker: index), accessLog: logs.access, eventLog: logs.events)
             settings.pipes = sizing.pipes
             settings.descriptorWatermark = Int32(clamping: sizing.descriptorWatermark)
             // More workers than cores share them: pinning would only get in the scheduler's way.
             let core = sizing.workers <= cores.count ? cores[index] : nil
             let thread = WorkerThread(
-                settings, snapshot: snapshot, shared: shared, engine: engine, core: core,
-                reportDescriptor: reports)
+                settings, epoch: generations.current.epoch(ofWorker: index), shared: shared,
+                engine: engine, core: core, reportDescriptor: reports)
             threads.append(thread)
             try thread.start()
         }
@@ -215,20 +235,22 @@ public final class Server {
         }
     }
 
-    private func startAdmin(
-        _ configuration: Configuration, _ snapshot: Snapshot, _ engine: Engine
-    ) throws(Failure) {
+    private func startAdmin() throws(Failure) {
         guard let admin else { return }
-        var wallClock = timespec()
-        clock_gettime(CLOCK_REALTIME, &wallClock)
-        try admin.start(
-            AdminFacts(
-                configuration: configuration, snapshot: snapshot, engine: engine,
-                addresses: listening.addresses, threads: threads, shared: shared, startedAt: startedAt,
-                startedAtSince1970: Double(wallClock.tv_sec) + Double(wallClock.tv_nsec) / 1e9))
+        try admin.start(adminFacts(generations.current))
         events.write(.info, "admin_listening") { record in
             record.text("addresses", admin.addresses.map(\.description).joined(separator: ", "))
         }
+    }
+
+    /// What the admin API shows from here on.
+    func showToAdmin(_ generation: Generation) { admin?.show(adminFacts(generation)) }
+
+    private func adminFacts(_ generation: Generation) -> AdminFacts {
+        AdminFacts(
+            generation: generation, engine: engine,
+            addresses: generation.configuration.listeners.indices.map(listening.addresses), threads: threads,
+            shared: shared, startedAt: startedAt, startedAtSince1970: startedAtSince1970)
     }
 
     private func waitForReport() {
@@ -246,7 +268,7 @@ public final class Server {
             pollfd(fd: reports, events: Int16(POLLIN), revents: 0),
         ]
         // A worker that ends reports; that the last session ended, and what backends are due, is looked for.
-        poll(&wanted, 2, longestWaitMilliseconds)
+        poll(&wanted, 2, timeUntilNextLook())
         health.tick()
         alerts?.tick()
         lookAtMemory()
@@ -256,13 +278,17 @@ public final class Server {
         while read(signals, &info, MemoryLayout<signalfd_siginfo>.size) > 0 {
             handle(signal: Int32(info.ssi_signo))
         }
+        checkReload()
         checkDrain()
     }
 
-    private var longestWaitMilliseconds: Int32 {
+    /// In milliseconds; -1 for never.
+    private func timeUntilNextLook() -> Int32 {
+        if let reload = timeUntilReloadLook(), reload < HealthKeeping.tickMilliseconds { return reload }
         if shared.pointee.command != .run || !health.isIdle || alerts != nil {
             return HealthKeeping.tickMilliseconds
         }
+        if let reload = timeUntilReloadLook() { return reload }
         return memory == nil ? -1 : Self.memoryLookMilliseconds
     }
 
@@ -279,6 +305,7 @@ public final class Server {
         switch signal {
         case SIGTERM, SIGINT:
             if shared.pointee.command == .run { drain() } else { stop("a second signal") }
+        case SIGHUP: reload.isWanted = true
         case SIGUSR1:
             do throws(Failure) {
                 try logs.reopen()
@@ -289,7 +316,7 @@ public final class Server {
         default:
             events.write(.warning, "signal_ignored") { record in
                 record.number("signal", UInt64(signal))
-                record.word("advice", "restart to apply another configuration")
+                record.word("advice", "SIGHUP applies the file anew, SIGUSR1 opens the logs anew")
             }
         }
     }
@@ -309,8 +336,9 @@ public final class Server {
     /// No worker accepts any more: whoever connects to a shared socket is refused from here on. A worker that
     /// still has it in its ring, or in its epoll set, would take another socket of the same number for it.
     private func closeSharedSockets() {
+        if hasClosedShared { return }
+        hasClosedShared = true
         listening.shared.forEach { close($0) }
-        listening.shared = []
     }
 
     private func stop(_ why: StaticString) {
@@ -372,6 +400,12 @@ public final class Server {
             record.endObject()
         }
     }
+}
+
+private func secondsSince1970() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
 }
 
 extension Server {

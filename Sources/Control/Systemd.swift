@@ -56,7 +56,7 @@ func environmentVariable(_ name: String) -> String? {
 }
 
 enum Systemd {
-    /// Tells the service manager, where there is one.
+    /// Tells the service manager, where there is one. One that does not read misses it: nobody waits for it.
     static func notify(_ state: String) {
         guard let path = environmentVariable("NOTIFY_SOCKET"), !path.isEmpty else { return }
         // A leading @ means the abstract namespace: the kernel's form begins with a zero byte.
@@ -68,6 +68,6 @@ enum Systemd {
         let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { return }
         defer { close(descriptor) }
-        _ = address.with { sendto(descriptor, state, state.utf8.count, 0, $0, $1) }
+        _ = address.with { sendto(descriptor, state, state.utf8.count, Int32(MSG_DONTWAIT), $0, $1) }
     }
 }

@@ -23,7 +23,7 @@ final class WorkerThread: @unchecked Sendable {
     /// Valid once the state is `failed`.
     private(set) var failure = ""
     private var settings: WorkerSettings
-    private let snapshot: Snapshot
+    private let epoch: UnsafeMutablePointer<Epoch>
     private let shared: UnsafePointer<SharedState>
     private let engine: Engine
     private let core: Int?
@@ -31,11 +31,11 @@ final class WorkerThread: @unchecked Sendable {
 
     /// `core`: where to run; nil for anywhere. `reportDescriptor`: written to at each change of state.
     init(
-        _ settings: WorkerSettings, snapshot: Snapshot, shared: UnsafePointer<SharedState>, engine: Engine,
-        core: Int?, reportDescriptor: Int32
+        _ settings: WorkerSettings, epoch: UnsafeMutablePointer<Epoch>, shared: UnsafePointer<SharedState>,
+        engine: Engine, core: Int?, reportDescriptor: Int32
     ) {
         self.settings = settings
-        self.snapshot = snapshot
+        self.epoch = epoch
         self.shared = shared
         self.engine = engine
         self.core = core
@@ -71,7 +71,7 @@ final class WorkerThread: @unchecked Sendable {
         do throws(RingSetUpError) {
             let kernel = engine.kind == .epoll ? EmulatedKernel() : nil
             settings.port = kernel?.port ?? .real
-            var worker = try Worker(settings, snapshot: snapshot, shared: shared, counters: counters)
+            var worker = try Worker(settings, epoch: epoch, shared: shared, counters: counters)
             report(.serving)
             let code = worker.run()
             if code == 0 {

@@ -10,7 +10,13 @@ import Telemetry
 
 /// A listening socket as its worker sees it.
 struct Acceptor {
-    let socket: ListeningSocket
+    var socket: ListeningSocket
+    /// False once a reload has taken the socket away; free to be used again when its accept is back too.
+    var isOpen = true
+    /// Once a reload has taken the socket away, while its accept is in the kernel: the configuration before, which
+    /// clients that still come belong to, and the one since, which counts shared sockets that are in use.
+    var last: UnsafeMutablePointer<Epoch>?
+    var since: UnsafeMutablePointer<Epoch>?
     /// True exactly while an accept is in the kernel.
     var inKernel = false
     /// True exactly while that accept is a multishot one; `SharedState.multishotAccepts` counts it.
@@ -85,8 +91,15 @@ extension Worker {
 
     func timer(ofAcceptor index: Int) -> UInt32 { UInt32(settings.slots + index) }
 
+    /// More than there are at first, for listeners that reloads add.
+    static func acceptorLimit(_ count: Int) -> Int { max(4 * count, 512) }
+
+    /// Sockets that a worker may be given by a reload, where it began with so many: those that they replace may not
+    /// be closed yet.
+    public static func socketLimit(atStart count: Int) -> Int { acceptorLimit(count) / 2 }
+
     mutating func armAccept(_ index: Int) {
-        guard command == .run else { return }
+        guard command == .run, acceptors[index].isOpen else { return }
         guard !acceptors[index].inKernel else {
             // Its cancel is still on its way; its last completion arms it anew.
             acceptors[index].isPaused = false
@@ -128,10 +141,10 @@ extension Worker {
 
     /// How many more sessions the limits of the process, the listener and the slab allow.
     private func roomForSessions(_ listener: Int) -> Int {
-        let inProcess = snapshot.sessionLimit - shared.pointee.sessionCount
+        let plan = epoch.pointee.snapshot.listener(listener)
+        let inProcess = epoch.pointee.snapshot.sessionLimit - shared.pointee.sessionCount
         let inListener =
-            snapshot.listener(listener).pointee.sessionLimit
-            - shared.pointee.listenerSessions[listener].value.load(ordering: .relaxed)
+            plan.pointee.sessionLimit - plan.pointee.sessions.pointee.value.load(ordering: .relaxed)
         return min(inProcess, inListener, sessions.capacity - sessions.count)
     }
 
@@ -139,14 +152,15 @@ extension Worker {
         let index = Int(completion.token.slot)
         precondition(index < acceptorCount)
         if !completion.hasMore { acceptEnded(index) }
-        if completion.result >= 0 {
-            beginSession(
-                completion.result, listener: acceptors[index].socket.listener,
-                port: acceptors[index].socket.port)
-        }
+        if completion.result >= 0 { beginSession(completion.result, acceptors[index]) }
+        if !completion.hasMore { letGo(index) }
         guard command == .run else {
             closeAcceptorIfDone(index)
             if !hasAcceptInKernel { acceptingEnded() }
+            return
+        }
+        guard acceptors[index].isOpen else {
+            closeAcceptorIfDone(index)
             return
         }
         if completion.result < 0, let cause = PauseCause(acceptErrno: -completion.result),
@@ -186,7 +200,7 @@ extension Worker {
             return .fewDescriptors
         }
         // In tcp mode sessions then take turns, and one that is spliced needs none; an http request is refused.
-        if buffersAreLow, snapshot.listener(listener).pointee.http != nil, sessions.count > 0 {
+        if buffersAreLow, epoch.pointee.snapshot.listener(listener).pointee.http != nil, sessions.count > 0 {
             return .fewBuffers
         }
         return nil
@@ -203,6 +217,15 @@ extension Worker {
         shared.pointee.multishotAccepts.value.wrappingSubtract(1, ordering: .relaxed)
     }
 
+    /// The accept of a socket that a reload took away is over.
+    private func letGo(_ index: Int) {
+        guard let last = acceptors[index].last else { return }
+        acceptors[index].last = nil
+        last.pointee.removeUser()
+        acceptors[index].since?.pointee.socketsInUse.wrappingSubtract(1, ordering: .releasing)
+        acceptors[index].since = nil
+    }
+
     /// A connection came in by `index`. Where there is no more room for what all multishot accepts may hand
     /// over at once, they end, and accepting goes on one by one. The workers see to their own.
     private mutating func stopMultishotsNearLimit(_ index: Int) {
@@ -210,7 +233,7 @@ extension Worker {
         let distance = acceptedAtOnce(by: count)
         guard roomForSessions(acceptors[index].socket.listener) < distance else { return }
         // A limit of the listener concerns its own sockets, a limit of the process all of them.
-        for other in 0..<acceptorCount where acceptors[other].isMultishot {
+        for other in 0..<acceptorCount where acceptors[other].isMultishot && acceptors[other].isOpen {
             if roomForSessions(acceptors[other].socket.listener) < distance { cancelAccept(other) }
         }
     }
@@ -228,13 +251,13 @@ extension Worker {
     /// A session waits for a socket: no client is accepted before it has one.
     mutating func pauseAccepting() {
         guard command == .run, !mutant(.newClientsFirst) else { return }
-        for index in 0..<acceptorCount where !acceptors[index].isPaused {
+        for index in 0..<acceptorCount where !acceptors[index].isPaused && acceptors[index].isOpen {
             if acceptors[index].inKernel { cancelAccept(index) }
             pause(index, .outOfDescriptors)
         }
     }
 
-    private mutating func cancelAccept(_ index: Int) {
+    mutating func cancelAccept(_ index: Int) {
         if acceptors[index].isCancelling { return }
         acceptors[index].isCancelling = true
         ring.cancel(workerToken(.accept, slot: index), token: workerToken(.cancelAccept, slot: index))
@@ -252,7 +275,9 @@ extension Worker {
     /// A pause is over, or a cancel was missed.
     mutating func acceptorTimerFired(_ index: Int) {
         let acceptor = acceptors[index]
-        guard acceptor.inKernel, !acceptor.isCancelling, acceptor.isPaused || command != .run else {
+        guard acceptor.inKernel, !acceptor.isCancelling,
+            acceptor.isPaused || command != .run || !acceptor.isOpen
+        else {
             armAccept(index)
             return
         }
@@ -264,7 +289,9 @@ extension Worker {
     mutating func resumeAccepting() {
         guard command == .run, !doSessionsWaitForSockets else { return }
         for index in 0..<acceptorCount
-        where acceptors[index].isPaused && roomForSessions(acceptors[index].socket.listener) > 0 {
+        where acceptors[index].isPaused && acceptors[index].isOpen
+            && roomForSessions(acceptors[index].socket.listener) > 0
+        {
             if watermark(acceptors[index].socket.listener) != nil { continue }
             timers.clear(timer(ofAcceptor: index))
             armAccept(index)
@@ -275,12 +302,16 @@ extension Worker {
         command = .drain
         for index in 0..<acceptorCount {
             timers.clear(timer(ofAcceptor: index))
-            if acceptors[index].inKernel { cancelAccept(index) } else { closeAcceptorIfDone(index) }
+            if acceptors[index].inKernel {
+                cancelAccept(index)
+            } else if acceptors[index].isOpen {
+                closeAcceptorIfDone(index)
+            }
         }
         if !hasAcceptInKernel { acceptingEnded() }
     }
 
-    private func closeAcceptorIfDone(_ index: Int) {
+    func closeAcceptorIfDone(_ index: Int) {
         if acceptors[index].inKernel || acceptors[index].socket.isShared { return }
         ring.close(acceptors[index].socket.descriptor, token: workerToken(.close))
     }
@@ -297,7 +328,7 @@ extension Worker {
 
     // MARK: A new session
 
-    private mutating func beginSession(_ descriptor: Int32, listener: Int, port: UInt16) {
+    private mutating func beginSession(_ descriptor: Int32, _ acceptor: Acceptor) {
         // While draining the kernel may still hand over clients that it accepted before the cancel came: they
         // know of no drain, and are served.
         guard command != .stop, !mutant(.drainTurnsAway) || command == .run, let slot = sessions.allocate()
@@ -307,28 +338,36 @@ extension Worker {
             return
         }
         counters.pointee.add(.accepted)
-        tally(.accepted, listener: listener)
         shared.pointee.sessions.value.wrappingAdd(1, ordering: .relaxed)
-        shared.pointee.listenerSessions[listener].value.wrappingAdd(1, ordering: .relaxed)
-        let plan = snapshot.listener(listener)
+        let listener = acceptor.socket.listener
+        let epoch = acceptor.last ?? self.epoch
+        let plan = epoch.pointee.snapshot.listener(listener)
+        tally(.accepted, listener: plan)
+        plan.pointee.sessions.pointee.value.wrappingAdd(1, ordering: .relaxed)
         nextIdentifier &+= 1
         let session = sessions[slot]
+        let poolOfListener = epoch.pointee.pools[Int(plan.pointee.pool)]
+        epoch.pointee.addUser()
+        poolOfListener.pointee.addUser()
         session.pointee = Session(
             state: .connecting, reason: .ok, connectFailure: .ok, keepsAlive: false, inKernel: [],
-            listener: UInt16(listener), pool: plan.pointee.pool, backend: 0, attempts: 0, sequence: .init(),
+            epoch: epoch, listener: UInt16(listener),
+            currentListener: acceptor.last == nil ? UInt16(listener) : Session.noListener,
+            pool: poolOfListener, backend: 0, attempts: 0, sequence: .init(),
             holdsBackend: false, waitsForSocket: false, clientDescriptor: descriptor,
             backendDescriptor: -1, clientPlace: 0, client: .unknown, identifier: nextIdentifier,
             acceptedAt: now, connectStartedAt: 0,
             connectedAt: 0, firstByteAt: 0, lastActivityAt: now, toBackend: Relay(), toClient: Relay())
         let limit = plan.pointee.sessionsPerClient
-        let pool = snapshot.pool(Int(plan.pointee.pool))
         let isTCP = plan.pointee.http == nil
         let isGuarded = plan.pointee.access.isOn || plan.pointee.rateLimit != RateLimitPlans.none
-        if accessLog.isOn || limit > 0 || !isTCP || isGuarded || pool.pointee.looksAtClients {
+        if accessLog.isOn || limit > 0 || !isTCP || isGuarded
+            || poolOfListener.pointee.plan.pointee.looksAtClients
+        {
             session.pointee.client = clientAddress(descriptor)
         }
         noteClientKey(session)
-        if isTCP, isGuarded, let reason = refusal(of: session.pointee.client, plan) {
+        if isTCP, isGuarded, let reason = refusal(session, plan) {
             finish(slot, session, reason)
             return
         }
@@ -336,7 +375,7 @@ extension Worker {
             finish(slot, session, .clientLimit)
             return
         }
-        session.pointee.localPort = port
+        session.pointee.localPort = acceptor.socket.port
         if isTCP {
             noteAffinity(session)
             connectNext(slot, session)
@@ -357,14 +396,14 @@ extension Worker {
         // Unix sockets tell no clients apart, and one that is gone already has no address.
         let family = session.pointee.client.family
         guard family == .ipv4 || family == .ipv6 else { return true }
-        let listener = Int(session.pointee.listener)
-        let answer = shared.pointee.clients?.acquire(session.pointee.client, listener: listener, limit: limit)
+        let listener = Int(listenerPlan(session).pointee.number)
+        let answer = shared.pointee.clients.acquire(session.pointee.client, listener: listener, limit: limit)
         switch answer {
         case .counted(let place):
             session.pointee.clientPlace = UInt32(place) + 1
             return true
         case .limitReached: return false
-        case .tableFull, nil: return true
+        case .tableFull: return true
         }
     }
 }

@@ -56,27 +56,27 @@ struct StickyBackend: BitwiseCopyable {
 // MARK: - From the configuration
 
 extension AffinityPlan {
-    /// `backends` are those of the pool, backups last.
-    init(_ pool: Pool, _ backends: [Backend]) {
+    /// `backends` are those of the pool, backups last; `table` remembers clients by their address.
+    init(_ pool: Pool, _ backends: [Backend], _ table: StickyTable?, _ memory: SnapshotMemory) {
         guard let settings = pool.affinity else {
             self = .none
             return
         }
         guard let name = settings.cookie else {
-            self = .clientAddress(
-                StickyTable(
-                    clients: settings.clients,
-                    timeToLiveNanoseconds: settings.timeToLiveNanoseconds
-                        ?? AffinitySettings.defaultTimeToLiveNanoseconds))
+            self = table.map { .clientAddress($0) } ?? .none
             return
         }
         let cookie = AffinityCookie(
             name: name, path: settings.path,
             maxAgeSeconds: settings.timeToLiveNanoseconds.map { $0 / 1_000_000_000 },
             isHTTPOnly: settings.isHTTPOnly, sameSite: settings.sameSite.attribute)
-        let numbers = backends.map { affinityNumber(pool: pool.name, backend: $0.name) }
-        self = .cookie(
-            CookieAffinity(cookie: cookie, numbers: StickyIdentities(numbers), isSecure: settings.isSecure))
+        let numbers = StickyIdentities(
+            backends.map { affinityNumber(pool: pool.name, backend: $0.name) })
+        memory.atEnd {
+            cookie.deallocate()
+            numbers.deallocate()
+        }
+        self = .cookie(CookieAffinity(cookie: cookie, numbers: numbers, isSecure: settings.isSecure))
     }
 }
 
@@ -172,7 +172,7 @@ extension ForwardedPlan {
 extension Worker {
     /// Of a session of tcp mode.
     func noteAffinity(_ session: UnsafeMutablePointer<Session>) {
-        let pool = snapshot.pool(Int(session.pointee.pool))
+        let pool = session.pointee.pool.pointee.plan
         session.pointee.sticky = pool.pointee.stickyBackend(of: session.pointee.client, now: now)
     }
 
@@ -181,7 +181,7 @@ extension Worker {
         _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>,
         _ octets: UnsafePointer<UInt8>, _ head: RequestHead
     ) {
-        let pool = snapshot.pool(Int(session.pointee.pool))
+        let pool = session.pointee.pool.pointee.plan
         // First of all what most pools come to: the calls below copy the plan.
         if case .none = pool.pointee.affinity {
             session.pointee.sticky = StickyBackend(.notAsked)
@@ -199,7 +199,7 @@ extension Worker {
     /// The session was given its backend: its client's next one is to come there too.
     func rememberBackend(_ session: UnsafeMutablePointer<Session>) {
         guard session.pointee.sticky.finding != .notAsked,
-            case .clientAddress(let table) = snapshot.pool(Int(session.pointee.pool)).pointee.affinity,
+            case .clientAddress(let table) = session.pointee.pool.pointee.plan.pointee.affinity,
             let hash = session.pointee.client.stickyHash, !mutant(.clientNotRemembered)
         else { return }
         table.note(hash, backend: Int(session.pointee.backend), now: now)
@@ -208,7 +208,7 @@ extension Worker {
     /// The session gives its backend up: the client has used it until now.
     func noteLastUse(_ session: UnsafeMutablePointer<Session>) {
         guard session.pointee.sticky.finding != .notAsked,
-            case .clientAddress(let table) = snapshot.pool(Int(session.pointee.pool)).pointee.affinity,
+            case .clientAddress(let table) = session.pointee.pool.pointee.plan.pointee.affinity,
             let hash = session.pointee.client.stickyHash
         else { return }
         table.touch(hash, backend: Int(session.pointee.backend), now: now)
@@ -223,7 +223,7 @@ extension Worker {
         guard session.pointee.sticky.finding != .notAsked,
             session.pointee.sticky.index != Int(session.pointee.backend),
             session.pointee.sticky.finding == .missing || !mutant(.oldCookieKept),
-            case .cookie(let plan) = snapshot.pool(Int(session.pointee.pool)).pointee.affinity
+            case .cookie(let plan) = session.pointee.pool.pointee.plan.pointee.affinity
         else { return }
         plan.cookie.write(
             plan.numbers[Int(session.pointee.backend)], isSecure: exchange.pointee.setsSecureCookie,
@@ -234,7 +234,7 @@ extension Worker {
     /// Whether affinity chose, in the words of docs/logs.md.
     func writeAffinity(_ record: inout RecordWriter, _ session: UnsafeMutablePointer<Session>) {
         let by: StaticString
-        switch snapshot.pool(Int(session.pointee.pool)).pointee.affinity {
+        switch session.pointee.pool.pointee.plan.pointee.affinity {
         case .none: return
         case .cookie: by = "cookie"
         case .clientAddress: by = "client_ip"

@@ -24,7 +24,7 @@ struct BackendConnection: BitwiseCopyable {
     }
 
     var state: State
-    var pool: UInt16
+    var pool: UnsafeMutablePointer<WorkerPool>
     var backend: UInt16
     var descriptor: Int32
     /// While it is not attached.
@@ -41,48 +41,24 @@ struct BackendConnection: BitwiseCopyable {
     var queue = BufferQueue()
 }
 
-/// The idle connections of a worker: a list for each backend.
+/// The idle connections of a worker: a list for each backend, which begins in its `WorkerPool`.
 struct IdleConnections: ~Copyable {
-    /// The newest of each backend of each pool, pool after pool.
-    private let heads: UnsafeMutablePointer<UInt32>
-    /// Where a pool's backends begin in `heads`.
-    private let starts: UnsafeMutablePointer<Int>
-    /// How many a pool has.
-    private let counts: UnsafeMutablePointer<Int>
     private(set) var total = 0
 
-    init(_ snapshot: Snapshot) {
-        starts = .allocate(capacity: max(snapshot.poolCount, 1))
-        counts = .allocate(capacity: max(snapshot.poolCount, 1))
-        var backends = 0
-        for pool in 0..<snapshot.poolCount {
-            (starts + pool).initialize(to: backends)
-            (counts + pool).initialize(to: 0)
-            backends += snapshot.pool(pool).pointee.candidates.count
-        }
-        heads = .allocate(capacity: max(backends, 1))
-        heads.initialize(repeating: BackendConnection.none, count: max(backends, 1))
-    }
-
-    deinit {
-        heads.deallocate()
-        starts.deallocate()
-        counts.deallocate()
-    }
-
-    func count(pool: UInt16) -> Int { counts[Int(pool)] }
-
     @inline(__always)
-    func newest(pool: UInt16, backend: UInt16) -> UInt32 { heads[starts[Int(pool)] + Int(backend)] }
+    func newest(_ pool: UnsafeMutablePointer<WorkerPool>, backend: UInt16) -> UInt32 {
+        pool.pointee.idleHeads[Int(backend)]
+    }
 
     mutating func add(_ number: UInt32, _ connections: borrowing Slab<BackendConnection>) {
         let connection = connections[number]
-        let place = starts[Int(connection.pointee.pool)] + Int(connection.pointee.backend)
+        let head = connection.pointee.pool.pointee.idleHeads + Int(connection.pointee.backend)
         connection.pointee.previousIdle = BackendConnection.none
-        connection.pointee.nextIdle = heads[place]
-        if heads[place] != BackendConnection.none { connections[heads[place]].pointee.previousIdle = number }
-        heads[place] = number
-        counts[Int(connection.pointee.pool)] += 1
+        connection.pointee.nextIdle = head.pointee
+        if head.pointee != BackendConnection.none { connections[head.pointee].pointee.previousIdle = number }
+        head.pointee = number
+        connection.pointee.pool.pointee.idleCount += 1
+        connection.pointee.pool.pointee.addUser()
         total += 1
     }
 
@@ -91,18 +67,21 @@ struct IdleConnections: ~Copyable {
         if connection.previousIdle != BackendConnection.none {
             connections[connection.previousIdle].pointee.nextIdle = connection.nextIdle
         } else {
-            heads[starts[Int(connection.pool)] + Int(connection.backend)] = connection.nextIdle
+            connection.pool.pointee.idleHeads[Int(connection.backend)] = connection.nextIdle
         }
         if connection.nextIdle != BackendConnection.none {
             connections[connection.nextIdle].pointee.previousIdle = connection.previousIdle
         }
-        counts[Int(connection.pool)] -= 1
+        connection.pool.pointee.idleCount -= 1
+        connection.pool.pointee.removeUser()
         total -= 1
     }
 }
 
 extension Worker {
-    private var firstConnectionTimer: Int { settings.slots + acceptorCount + 4 }
+    private var firstConnectionTimer: Int {
+        settings.slots + Self.acceptorLimit(settings.listeners.count) + 4
+    }
 
     // MARK: With a session
 
@@ -120,7 +99,7 @@ extension Worker {
 
     /// Gives the session the connection to its backend that was used last; false where none is idle.
     mutating func attachIdle(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) -> Bool {
-        let number = idleConnections.newest(pool: session.pointee.pool, backend: session.pointee.backend)
+        let number = idleConnections.newest(session.pointee.pool, backend: session.pointee.backend)
         guard number != BackendConnection.none else { return false }
         idleConnections.remove(number, connections)
         attach(number, slot, session)
@@ -155,13 +134,15 @@ extension Worker {
     /// The session is done with its connection, which may serve others.
     mutating func parkConnection(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         leaveStarved(slot, session, .toClient)
-        let pool = snapshot.pool(Int(session.pointee.pool))
+        let pool = session.pointee.pool.pointee.plan
         let number = detach(session)
         let connection = connections[number]
         connection.pointee.requests += 1
         let quiet = InKernel(.receiveFromBackend).union(InKernel(.watchBackend))
         guard command == .run,
-            idleConnections.count(pool: connection.pointee.pool) < pool.pointee.idleConnections,
+            !connection.pointee.pool.pointee.isRetired,
+            connection.pointee.pool.pointee.idleCount < pool.pointee.idleConnections,
+            idleConnections.total < connections.capacity - settings.slots,
             connection.pointee.requests < pool.pointee.requestsPerConnection,
             connection.pointee.inKernel.isSubset(of: quiet)
         else {
@@ -262,7 +243,7 @@ extension Worker {
         }
         // A request came between: the next time that it is parked sets the timer.
         guard connection.pointee.state == .idle else { return }
-        let pool = snapshot.pool(Int(connection.pointee.pool))
+        let pool = connection.pointee.pool.pointee.plan
         let deadline = connection.pointee.idleSince &+ pool.pointee.idleConnectionTimeoutNanoseconds
         if now >= deadline {
             closeConnection(number)

@@ -62,11 +62,11 @@ struct KeyNames {
     let fallback: UnsafeRawBufferPointer
     let client: UnsafeRawBufferPointer
 
-    init(_ pool: Pool, keep: (String) -> UnsafeRawBufferPointer) {
+    init(_ pool: Pool, _ memory: SnapshotMemory) {
         let hash = pool.balance == .consistentHash ? pool.hash : nil
-        client = keep(HashKey.clientAddress.description)
-        key = hash.map { keep($0.key.description) } ?? client
-        fallback = hash.map { keep($0.fallback.description) } ?? client
+        client = memory.keep(HashKey.clientAddress.description)
+        key = hash.map { memory.keep($0.key.description) } ?? client
+        fallback = hash.map { memory.keep($0.fallback.description) } ?? client
     }
 
     func name(_ origin: HashKeyOrigin) -> UnsafeRawBufferPointer {
@@ -81,7 +81,7 @@ struct KeyNames {
 extension Worker {
     /// A session of tcp mode has nothing but its client's address.
     func noteClientKey(_ session: UnsafeMutablePointer<Session>) {
-        guard snapshot.pool(Int(session.pointee.pool)).pointee.balance.policy.needsKey else { return }
+        guard session.pointee.pool.pointee.plan.pointee.balance.policy.needsKey else { return }
         let client = session.pointee.client
         session.pointee.key = hashOfAddress((client.high, client.low))
         session.pointee.keyOrigin = .clientAddress
@@ -89,7 +89,7 @@ extension Worker {
 
     /// What a request is chosen by.
     func noteKey(_ session: UnsafeMutablePointer<Session>, _ view: RequestView) {
-        let pool = snapshot.pool(Int(session.pointee.pool))
+        let pool = session.pointee.pool.pointee.plan
         guard pool.pointee.balance.policy.needsKey,
             let key = pool.pointee.key(view, client: session.pointee.client)
         else { return }
@@ -100,7 +100,7 @@ extension Worker {
     func observeLatency(_ session: UnsafeMutablePointer<Session>, since start: UInt64) {
         tally(.answers, session)
         tally(.answerMicroseconds, session, (now &- start) / 1000)
-        let pool = snapshot.pool(Int(session.pointee.pool))
+        let pool = session.pointee.pool.pointee.plan
         // The call copies the plan.
         guard pool.pointee.balance.policy.followsLatency else { return }
         pool.pointee.balance.observe(Int(session.pointee.backend), nanoseconds: now &- start, now: now)
@@ -109,14 +109,14 @@ extension Worker {
     /// The session's backend did not answer.
     func observeFailure(_ session: UnsafeMutablePointer<Session>, since start: UInt64) {
         guard session.pointee.holdsBackend else { return }
-        let pool = snapshot.pool(Int(session.pointee.pool))
+        let pool = session.pointee.pool.pointee.plan
         pool.pointee.balance.observeFailure(
             Int(session.pointee.backend), nanoseconds: now &- start, now: now)
     }
 
     /// Why the session, or its request, went to its backend.
     func writePick(_ record: inout RecordWriter, _ session: UnsafeMutablePointer<Session>) {
-        let pool = snapshot.pool(Int(session.pointee.pool))
+        let pool = session.pointee.pool.pointee.plan
         let policy = pool.pointee.balance.policy
         let pick = session.pointee.sequence.pick
         record.beginObject("pick")

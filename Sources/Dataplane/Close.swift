@@ -89,7 +89,7 @@ extension Worker {
         takeHome(session.relay(.toBackend))
         takeHome(session.relay(.toClient))
         if session.pointee.clientPlace > 0, !mutant(.clientPlaceNotReleased) {
-            shared.pointee.clients?.release(place: Int(session.pointee.clientPlace) - 1)
+            shared.pointee.clients.release(place: Int(session.pointee.clientPlace) - 1)
         }
         ring.close(session.pointee.clientDescriptor, token: workerToken(.close))
         if mutant(.doubleClose), session.pointee.reason == .idleTimeout {
@@ -97,14 +97,16 @@ extension Worker {
         }
         leaveBackend(slot, session)
         shared.pointee.sessions.value.wrappingSubtract(1, ordering: .relaxed)
-        let listener = Int(session.pointee.listener)
-        shared.pointee.listenerSessions[listener].value.wrappingSubtract(1, ordering: .relaxed)
+        let listener = listenerPlan(session)
+        listener.pointee.sessions.pointee.value.wrappingSubtract(1, ordering: .relaxed)
         count(session)
         // In http mode requests are recorded; only who was turned away before any has a record of the session.
-        if snapshot.listener(listener).pointee.http == nil || session.pointee.reason == .clientLimit {
+        if listener.pointee.http == nil || session.pointee.reason == .clientLimit {
             record(session)
         }
         if mutant(.recordTwice), session.pointee.reason == .backendReset { record(session) }
+        session.pointee.pool.pointee.removeUser()
+        session.pointee.epoch.pointee.removeUser()
         sessions.release(slot)
         resumeAccepting()
     }

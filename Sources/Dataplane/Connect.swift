@@ -11,8 +11,7 @@ import Telemetry
 extension Worker {
     /// Tries the next candidate; ends the session where there is none left.
     mutating func connectNext(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
-        let pool = snapshot.pool(Int(session.pointee.pool))
-        let policy = policies + Int(session.pointee.pool)
+        let pool = session.pointee.pool.pointee.plan
         let choice = Choice(
             key: session.pointee.key, now: now,
             sticky: mutant(.stickyIgnored) ? nil : session.pointee.sticky.index)
@@ -22,7 +21,7 @@ extension Worker {
             noBackendLeft(slot, session, .noBackend)
             return
         }
-        guard let index = policy.pointee.take(&session.pointee.sequence, choice) else {
+        guard let index = session.pointee.pool.pointee.policy.take(&session.pointee.sequence, choice) else {
             releasePoolPlace(session)
             if pool.pointee.candidates.fullCount > 0, wait(slot, session) { return }
             endWait(slot, session)
@@ -57,7 +56,7 @@ extension Worker {
     mutating func connectAgain(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         connect(
             slot, session,
-            to: snapshot.pool(Int(session.pointee.pool)).pointee.backends + Int(session.pointee.backend))
+            to: session.pointee.pool.pointee.plan.pointee.backends + Int(session.pointee.backend))
     }
 
     /// In tcp mode that ends the session; in http mode, the request.
@@ -106,7 +105,7 @@ extension Worker {
 
     /// Of this attempt.
     private func connectDeadline(_ session: UnsafeMutablePointer<Session>) -> UInt64 {
-        let listener = snapshot.listener(Int(session.pointee.listener))
+        let listener = listenerPlan(session)
         var timeout = listener.pointee.connectTimeoutNanoseconds
         if session.pointee.isHTTP {
             timeout = min(timeout, retryPlan(session, exchange(session)).pointee.perTryNanoseconds)
@@ -115,7 +114,7 @@ extension Worker {
     }
 
     private func backend(of session: UnsafeMutablePointer<Session>) -> UnsafePointer<BackendPlan> {
-        snapshot.pool(Int(session.pointee.pool)).pointee.backends + Int(session.pointee.backend)
+        session.pointee.pool.pointee.plan.pointee.backends + Int(session.pointee.backend)
     }
 
     /// There is no socket for the backend.
@@ -139,7 +138,7 @@ extension Worker {
         // client waits for that, and the others wait in the kernel's queue.
         closeIdleConnections()
         pauseAccepting()
-        let listener = snapshot.listener(Int(session.pointee.listener))
+        let listener = listenerPlan(session)
         let begunAt =
             session.pointee.isHTTP ? exchange(session).pointee.startedAt : session.pointee.acceptedAt
         guard now < begunAt + listener.pointee.connectTimeoutNanoseconds else {
@@ -268,17 +267,22 @@ extension Worker {
     func releaseCandidate(_ session: UnsafeMutablePointer<Session>) {
         if session.pointee.holdsBackend {
             noteLastUse(session)
-            let pool = snapshot.pool(Int(session.pointee.pool))
+            let pool = session.pointee.pool.pointee.plan
             if !mutant(.backendNotReleased) || session.pointee.state == .closing {
                 pool.pointee.candidates.release(Int(session.pointee.backend))
             }
-            if session.pointee.trial != .noTrial {
-                pool.pointee.health.endTrial(Int(session.pointee.backend), session.pointee.trial)
-                session.pointee.trial = .noTrial
-            }
+            endTrial(session)
             session.pointee.holdsBackend = false
             releasePoolPlace(session)
         }
+    }
+
+    /// It leaves a backend that is on trial, and has said nothing of it: another may be the trial.
+    func endTrial(_ session: UnsafeMutablePointer<Session>) {
+        guard session.pointee.trial != .noTrial else { return }
+        session.pointee.pool.pointee.plan.pointee.health.endTrial(
+            Int(session.pointee.backend), session.pointee.trial)
+        session.pointee.trial = .noTrial
     }
 
     func setOption(_ descriptor: Int32, _ level: Int, _ name: Int32, _ value: Int32) {

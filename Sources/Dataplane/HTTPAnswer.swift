@@ -116,7 +116,7 @@ extension Worker {
             exchange.pointee.request.phase = .dropped
             buffers.drop(&relay.pointee.input)
         }
-        if exchange.pointee.request.phase == .dropped || command != .run || asksNoMore(session) {
+        if exchange.pointee.request.phase == .dropped || isLeaving(session) || asksNoMore(session) {
             exchange.pointee.isPersistent = false
         }
     }

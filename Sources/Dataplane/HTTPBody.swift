@@ -25,14 +25,14 @@ extension Worker {
     /// The last responses of the pool were long. A multishot receive would take much of such a body before it can
     /// be stopped.
     @inline(__always)
-    func expectsBulk(_ pool: UInt16) -> Bool { bulkHints[Int(pool)] > 0 }
+    func expectsBulk(_ pool: UnsafeMutablePointer<WorkerPool>) -> Bool { pool.pointee.bulkHint > 0 }
 
     @inline(__always)
-    func noteLength(_ body: BodyState, _ pool: UInt16) {
+    func noteLength(_ body: BodyState, _ pool: UnsafeMutablePointer<WorkerPool>) {
         if body.framing == .length, body.remaining >= Self.bytesThatMakeBulk {
-            bulkHints[Int(pool)] = Self.shortResponsesThatEndBulk
-        } else if bulkHints[Int(pool)] > 0 {
-            bulkHints[Int(pool)] -= 1
+            pool.pointee.bulkHint = Self.shortResponsesThatEndBulk
+        } else if pool.pointee.bulkHint > 0 {
+            pool.pointee.bulkHint -= 1
         }
     }
 
@@ -191,7 +191,7 @@ extension Worker {
         let body = body(session, direction)
         guard relay.pointee.phase == .copying, body.pointee.phase == .body, body.pointee.framing == .length,
             body.pointee.remaining >= Self.bytesThatMakeBulk,
-            snapshot.listener(Int(session.pointee.listener)).pointee.relay != .copy, pipes.hasRoom(now: now)
+            listenerPlan(session).pointee.relay != .copy, pipes.hasRoom(now: now)
         else { return }
         relay.pointee.phase = .switching
         if session.isInKernel(.receive(direction)) {

@@ -51,12 +51,11 @@ extension Worker {
     }
 
     /// How many hold a place at a backend.
-    func hedges(inPool pool: Int, at backend: Int) -> Int {
+    func hedges(inPool pool: UnsafeMutablePointer<WorkerPool>, at backend: Int) -> Int {
         var count = 0
         for number in 0..<UInt32(connections.highWater) where connections.isLive(number) {
             let connection = connections[number].pointee
-            if connection.state == .hedging, Int(connection.pool) == pool, Int(connection.backend) == backend
-            {
+            if connection.state == .hedging, connection.pool == pool, Int(connection.backend) == backend {
                 count += 1
             }
         }

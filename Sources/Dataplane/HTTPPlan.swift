@@ -1,5 +1,5 @@
 // What an http listener has beyond a tcp one, compiled: its routes, timeouts, and what backends are told of
-// the client. `Snapshot` builds it from the configuration; it is immutable and lives as long as the process.
+// the client. `Generation` builds it from the configuration; it is immutable.
 
 import Configuration
 import Limiting

@@ -10,13 +10,14 @@ extension Worker {
         _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
     ) {
         guard accessLog.isOn else { return }
-        if exchange.pointee.reason == .ok, exchange.pointee.status < 500, snapshot.successSampleShare < 1,
-            random.nextUnit() >= snapshot.successSampleShare
+        if exchange.pointee.reason == .ok, exchange.pointee.status < 500,
+            epoch.pointee.snapshot.successSampleShare < 1,
+            random.nextUnit() >= epoch.pointee.snapshot.successSampleShare
         {
             return
         }
         guard let memory = accessLog.buffer.reserve() else { return }
-        let listener = snapshot.listener(Int(session.pointee.listener))
+        let listener = listenerPlan(session)
         var record = RecordWriter(
             into: memory, capacity: LogBuffer.recordLimitBytes, format: accessLog.sink.format)
         record.time("time", timeOfDay())
@@ -72,7 +73,7 @@ extension Worker {
         _ record: inout RecordWriter, _ session: UnsafeMutablePointer<Session>,
         _ exchange: UnsafeMutablePointer<Exchange>
     ) {
-        let pool = snapshot.pool(Int(session.pointee.pool))
+        let pool = session.pointee.pool.pointee.plan
         record.text("pool", pool.pointee.name)
         if session.pointee.attempts > 0 {
             record.text("backend", (pool.pointee.backends + Int(session.pointee.backend)).pointee.name)

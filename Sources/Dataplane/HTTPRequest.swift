@@ -174,16 +174,17 @@ extension Worker {
                 answer(slot, session, 404, .noRoute)
                 return
             }
-            session.pointee.pool = pool
+            setPool(session, session.pointee.epoch.pointee.pools[Int(pool)])
             send(slot, session, exchange, octets, head, nil)
             return
         }
         let router = plan.pointee.router
         let route = router.plan(index)
         switch route.pointee.action {
-        case .pool: session.pointee.pool = route.pointee.pool
+        case .pool: setPool(session, session.pointee.epoch.pointee.pools[Int(route.pointee.pool)])
         case .split:
-            session.pointee.pool = router.pool(ofSplit: route, number: splitNumber(session, route, view))
+            let pool = router.pool(ofSplit: route, number: splitNumber(session, route, view))
+            setPool(session, session.pointee.epoch.pointee.pools[Int(pool)])
         case .redirect, .respond:
             answer(slot, session, by: route, router, head, octets)
             return
@@ -195,9 +196,9 @@ extension Worker {
     private mutating func splitNumber(
         _ session: UnsafeMutablePointer<Session>, _ route: UnsafePointer<RoutePlan>, _ view: RequestView
     ) -> UInt64 {
-        guard let pool = route.pointee.stickyPool, let hash = snapshot.pool(Int(pool)).pointee.hash else {
-            return random.next()
-        }
+        guard let pool = route.pointee.stickyPool,
+            let hash = session.pointee.epoch.pointee.snapshot.pool(Int(pool)).pointee.hash
+        else { return random.next() }
         let client = session.pointee.client
         return hash.hash(view, client: (client.high, client.low))
     }

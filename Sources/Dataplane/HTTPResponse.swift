@@ -181,7 +181,7 @@ extension Worker {
         case .none, .length: break
         }
         // The rest of an upload that was answered early is not waited for.
-        if exchange.pointee.request.phase != .done || command != .run || asksNoMore(session) {
+        if exchange.pointee.request.phase != .done || isLeaving(session) || asksNoMore(session) {
             exchange.pointee.isPersistent = false
         }
     }

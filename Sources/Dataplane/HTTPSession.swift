@@ -15,7 +15,7 @@ extension Worker {
     private static var leastBodyRate: UInt64 { 500 }
 
     func httpPlan(_ session: UnsafeMutablePointer<Session>) -> UnsafePointer<HTTPPlan> {
-        snapshot.listener(Int(session.pointee.listener)).pointee.http.unsafelyUnwrapped
+        listenerPlan(session).pointee.http.unsafelyUnwrapped
     }
 
     func exchange(_ session: UnsafeMutablePointer<Session>) -> UnsafeMutablePointer<Exchange> {
@@ -38,7 +38,7 @@ extension Worker {
         session.pointee.headScan = HeadScan()
         if session.pointee.toBackend.input.count > 0 {
             readRequest(slot, session)
-        } else if session.pointee.hasClientEnded || (command != .run && session.pointee.requests > 0) {
+        } else if session.pointee.hasClientEnded || (isLeaving(session) && session.pointee.requests > 0) {
             finish(slot, session, .ok)
         } else {
             if !session.isInKernel(.receiveFromClient) { resume(slot, session, .toBackend) }
@@ -301,6 +301,7 @@ extension Worker {
         countExchange(exchange)
         tallyExchange(session, exchange)
         session.pointee.exchange = Exchange.none
+        followReload(session)
         if mutant(.exchangeLeaked), reason == .clientReset { return }
         exchanges.release(number)
     }
@@ -373,7 +374,7 @@ extension Worker {
         _ session: UnsafeMutablePointer<Session>, _ plan: UnsafePointer<HTTPPlan>
     ) -> UInt64 {
         let exchange = exchange(session)
-        let listener = snapshot.listener(Int(session.pointee.listener))
+        let listener = listenerPlan(session)
         let idle = session.pointee.lastActivityAt &+ listener.pointee.idleTimeoutNanoseconds
         if waitsForRequestBody(session, exchange) {
             let bodyIdle = plan.pointee.requestBodyIdleTimeoutNanoseconds

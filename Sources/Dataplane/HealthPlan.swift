@@ -45,7 +45,7 @@ extension Fault {
 extension Worker {
     func noteSuccess(_ session: UnsafeMutablePointer<Session>) {
         guard session.pointee.holdsBackend else { return }
-        snapshot.pool(Int(session.pointee.pool)).pointee.health.noteSuccess(
+        session.pointee.pool.pointee.plan.pointee.health.noteSuccess(
             Int(session.pointee.backend), trial: session.pointee.trial)
         session.pointee.trial = .noTrial
     }
@@ -53,7 +53,7 @@ extension Worker {
     func noteFault(_ session: UnsafeMutablePointer<Session>, _ fault: Fault) {
         guard session.pointee.holdsBackend else { return }
         tally(.failures, session)
-        snapshot.pool(Int(session.pointee.pool)).pointee.health.noteFault(
+        session.pointee.pool.pointee.plan.pointee.health.noteFault(
             Int(session.pointee.backend), fault, trial: session.pointee.trial, now: now)
         session.pointee.trial = .noTrial
     }

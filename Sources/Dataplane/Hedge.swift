@@ -42,7 +42,7 @@ extension Worker {
             exchange.pointee.method.isIdempotent || mutant(.postSentAgain), !exchange.pointee.wantsUpgrade,
             // Who is to come back to one backend is not served by another.
             session.pointee.sticky.finding == .notAsked,
-            let usual = latencies[Int(session.pointee.pool)].estimate(after: settings.answersBeforeHedges)
+            let usual = session.pointee.pool.pointee.latencies.estimate(after: settings.answersBeforeHedges)
         else { return UInt64.max }
         return exchange.pointee.requestSentAt &+ max(usual, Self.leastHedgeNanoseconds)
     }
@@ -82,18 +82,20 @@ extension Worker {
     /// Takes a place at the next candidate that has an idle connection, and answers that.
     private mutating func takeIdle(_ session: UnsafeMutablePointer<Session>) -> UInt32? {
         let pool = session.pointee.pool
-        let policy = policies + Int(pool)
         let choice = Choice(key: session.pointee.key, now: now, sticky: nil)
         // Where nobody is found, all have their turn when the request is tried again.
         var sequence = session.pointee.sequence
         for _ in 0..<Self.mostPassedOver {
-            guard let index = policy.pointee.take(&sequence, choice) else { return nil }
-            let number = idleConnections.newest(pool: pool, backend: UInt16(index))
-            if number != BackendConnection.none {
+            guard let index = pool.pointee.policy.take(&sequence, choice) else { return nil }
+            let number = idleConnections.newest(pool, backend: UInt16(index))
+            // Whoever is on trial is tried by requests of its own.
+            if sequence.trial != .noTrial {
+                pool.pointee.plan.pointee.health.endTrial(index, sequence.trial)
+            } else if number != BackendConnection.none {
                 session.pointee.sequence = sequence
                 return number
             }
-            snapshot.pool(Int(pool)).pointee.candidates.release(index)
+            pool.pointee.plan.pointee.candidates.release(index)
         }
         return nil
     }
@@ -163,8 +165,9 @@ extension Worker {
         exchange.pointee.hedging = .won
         counters.pointee.add(.hedgesWon)
         dropConnection(slot, session)
+        endTrial(session)
         // The place in the pool stays: it is one request all the same.
-        snapshot.pool(Int(session.pointee.pool)).pointee.candidates.release(Int(session.pointee.backend))
+        session.pointee.pool.pointee.plan.pointee.candidates.release(Int(session.pointee.backend))
         session.pointee.backend = connection.pointee.backend
         session.pointee.connectedAt = 0
         keepHedgedRequest(connection, exchange)
@@ -196,7 +199,7 @@ extension Worker {
         let exchange = exchange(session)
         // It would have taken at least so long.
         observeLatency(session, since: exchange.pointee.requestSentAt)
-        latencies[Int(session.pointee.pool)].observe(nanoseconds: now &- exchange.pointee.requestSentAt)
+        session.pointee.pool.pointee.latencies.observe(nanoseconds: now &- exchange.pointee.requestSentAt)
         _ = hedgeTakesOver(slot, session, exchange)
     }
 
@@ -206,11 +209,11 @@ extension Worker {
     ) {
         dropHedge(exchange)
         guard exchange.pointee.requestSentAt != 0 else { return }
-        latencies[Int(session.pointee.pool)].observe(nanoseconds: now &- exchange.pointee.requestSentAt)
+        session.pointee.pool.pointee.latencies.observe(nanoseconds: now &- exchange.pointee.requestSentAt)
     }
 
     private func releaseHedged(_ connection: UnsafeMutablePointer<BackendConnection>) {
-        snapshot.pool(Int(connection.pointee.pool)).pointee.candidates
+        connection.pointee.pool.pointee.plan.pointee.candidates
             .release(Int(connection.pointee.backend))
     }
 }

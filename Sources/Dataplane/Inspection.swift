@@ -45,7 +45,8 @@ extension Worker {
             let session = sessions[slot].pointee
             body(
                 SessionView(
-                    listener: Int(session.listener), pool: Int(session.pool), backend: Int(session.backend),
+                    listener: Int(session.listener), pool: poolIndex(session.pool),
+                    backend: Int(session.backend),
                     state: view(session.state),
                     toBackend: view(session.toBackend.phase), toClient: view(session.toClient.phase),
                     isStarved: session.toBackend.isStarved || session.toClient.isStarved,
@@ -58,6 +59,14 @@ extension Worker {
                     isHedged: session.exchange != Exchange.none
                         && exchanges[session.exchange].pointee.hedging == .underWay))
         }
+    }
+
+    /// -1 for one that a reload has replaced or removed.
+    private func poolIndex(_ pool: UnsafeMutablePointer<WorkerPool>) -> Int {
+        for index in 0..<epoch.pointee.snapshot.poolCount where epoch.pointee.pools[index] == pool {
+            return index
+        }
+        return -1
     }
 
     private func view(_ state: SessionState) -> SessionView.State {

@@ -71,6 +71,12 @@ extension Worker {
         let waiting = shared.pointee.waitForSocket.value.load(ordering: .relaxed)
         for index in 0..<acceptorCount {
             let acceptor = acceptors[index]
+            if !acceptor.isOpen {
+                expect(
+                    !acceptor.inKernel || acceptor.isCancelling || timers.isSet(timer(ofAcceptor: index)),
+                    "a socket that was taken away is let go")
+                continue
+            }
             let looksAgain = timers.isSet(timer(ofAcceptor: index))
             expect(acceptor.isCancelling <= acceptor.inKernel, "a cancelled accept is in the kernel")
             expect(acceptor.isMultishot <= acceptor.inKernel, "a multishot accept is in the kernel")
@@ -200,17 +206,18 @@ extension Worker {
     /// A backend's count equals the sessions that hold it, where this worker is the only one.
     private func checkShares() {
         guard settings.isAlone else { return }
-        for poolIndex in 0..<snapshot.poolCount {
-            let candidates = snapshot.pool(poolIndex).pointee.candidates
+        for poolIndex in 0..<epoch.pointee.snapshot.poolCount {
+            let pool = epoch.pointee.pools[poolIndex]
+            let candidates = pool.pointee.plan.pointee.candidates
             for index in 0..<candidates.count {
                 var holders = 0
                 for slot in 0..<UInt32(sessions.highWater) where sessions.isLive(slot) {
                     let session = sessions[slot].pointee
-                    if session.holdsBackend, Int(session.pool) == poolIndex, Int(session.backend) == index {
+                    if session.holdsBackend, session.pool == pool, Int(session.backend) == index {
                         holders += 1
                     }
                 }
-                holders += hedges(inPool: poolIndex, at: index)
+                holders += hedges(inPool: pool, at: index)
                 expect(
                     holders == candidates[index].active.load(ordering: .relaxed),
                     "a backend's count is its sessions and hedges")
@@ -226,13 +233,12 @@ extension Worker {
             if sessions[slot].pointee.waitsForSocket { waiting += 1 }
             if sessions[slot].pointee.isPending { pendingCount += 1 }
         }
-        for number in 0..<snapshot.poolCount {
+        for number in 0..<epoch.pointee.snapshot.poolCount {
             // Who has failed to connect may wait for the others.
-            guard let first = pending.first(UInt16(number)), sessions[first].pointee.connectFailure == .ok
-            else {
-                continue
-            }
-            let pool = snapshot.pool(number)
+            guard let first = pending.first(epoch.pointee.pools[number]),
+                sessions[first].pointee.connectFailure == .ok
+            else { continue }
+            let pool = epoch.pointee.snapshot.pool(number)
             let isPoolFull =
                 pool.pointee.load.pointee.active.load(ordering: .relaxed) >= pool.pointee.breaker.maxSessions
             for index in 0..<pool.pointee.candidates.count where !isPoolFull && settings.isAlone {
@@ -240,7 +246,7 @@ extension Worker {
                     !pool.pointee.candidates.isUsable(index), "nobody waits for a place while there is one")
             }
         }
-        for number in 0..<snapshot.poolCount { checkLoad(ofPool: number) }
+        for number in 0..<epoch.pointee.snapshot.poolCount { checkLoad(ofPool: number) }
         expect(pendingCount == pending.count, "who waits for a place stands in a queue")
         expect(
             pendingCount == 0 || timers.isSet(pendingTimer), "somebody looks after those who wait for a place"
@@ -260,7 +266,7 @@ extension Worker {
         var (active, waiting, retries) = (0, 0, 0)
         for slot in 0..<UInt32(sessions.highWater) where sessions.isLive(slot) {
             let session = sessions[slot]
-            guard Int(session.pointee.pool) == number else { continue }
+            guard session.pointee.pool == epoch.pointee.pools[number] else { continue }
             if session.pointee.holdsPoolPlace { active += 1 }
             if session.pointee.isPending { waiting += 1 }
             if session.pointee.exchange != Exchange.none, exchange(session).pointee.holdsRetry {
@@ -270,7 +276,7 @@ extension Worker {
                 !session.pointee.holdsPoolPlace || session.pointee.holdsBackend,
                 "who has a place in a pool has a backend")
         }
-        let pool = snapshot.pool(number)
+        let pool = epoch.pointee.snapshot.pool(number)
         let load = pool.pointee.load
         expect(active == load.pointee.active.load(ordering: .relaxed), "a pool's places are its sessions")
         expect(active <= pool.pointee.breaker.maxSessions, "a pool has no more sessions than it may")

@@ -1,5 +1,5 @@
-// Who may come and how often, compiled from the configuration. `Snapshot` builds it; immutable, lives as long as the
-// process. What the limits count stands in `SharedState.rateTables`, one table a limit.
+// Who may come and how often, compiled from the configuration. `Generation` builds it, with the
+// tables in which limits count: those go on from one configuration to the next where the limit stays the same.
 
 import Configuration
 import HTTP1
@@ -16,10 +16,12 @@ public struct AccessPlan {
     /// There are lists.
     let isOn: Bool
 
-    init(_ listener: Listener) {
-        blocks = AddressTrie(
+    init(_ listener: Listener, _ memory: SnapshotMemory) {
+        let blocks = AddressTrie(
             listener.allow.map { AddressBlock($0, value: Self.allowed) }
                 + listener.deny.map { AddressBlock($0, value: Self.denied) })
+        memory.atEnd { blocks.deallocate() }
+        self.blocks = blocks
         allowsOthers = listener.allow.isEmpty
         isOn = !blocks.isEmpty
     }
@@ -47,24 +49,27 @@ public struct RateLimitPlan {
 
     let limit: RateLimit
     let key: Key
+    /// What it counts in.
+    let table: UnsafePointer<RateTable>
     /// What of an address is the client.
     private let ipv4Mask: UInt64
     private let ipv6Mask: (high: UInt64, low: UInt64)
-    /// Keys that the table has room for.
-    let tableKeys: Int
     /// The value of RateLimit-Policy, and the policy's name in it with the quotes.
     let policy: UnsafeRawBufferPointer
     let policyName: UnsafeRawBufferPointer
 
-    /// `routes` is how many may be told apart by the key `route`.
-    init(_ settings: RateLimitSettings, routes: Int, keep: (String) -> UnsafeRawBufferPointer) {
+    init(_ settings: RateLimitSettings, table: UnsafePointer<RateTable>, _ memory: SnapshotMemory) {
         limit = RateLimit(settings)
+        self.table = table
         var bits = (ipv4: 32, ipv6: RateKey.defaultIPv6Bits)
         switch settings.key {
         case .clientNetwork(let ipv4, let ipv6):
             bits = (ipv4, ipv6)
             key = .client
-        case .header(let name): key = .header(HeaderKey(name))
+        case .header(let name):
+            let header = HeaderKey(name)
+            memory.atEnd { header.deallocate() }
+            key = .header(header)
         case .route: key = .route
         }
         // A shift by the whole width gives zero.
@@ -72,12 +77,11 @@ public struct RateLimitPlan {
         ipv6Mask = (
             UInt64.max << UInt64(64 - min(bits.ipv6, 64)), UInt64.max << UInt64(64 - max(bits.ipv6 - 64, 0))
         )
-        tableKeys = Self.tableKeys(settings, routes: routes)
         let name = "\"\(settings.key)\""
         let window =
             (limit.burst * limit.period + limit.grants * 1_000_000_000 - 1) / (limit.grants * 1_000_000_000)
-        policy = keep("\(name);q=\(limit.burst);w=\(window)")
-        policyName = keep(name)
+        policy = memory.keep("\(name);q=\(limit.burst);w=\(window)")
+        policyName = memory.keep(name)
     }
 
     /// Routes are few and known: they get room enough that none is ever forgotten.
@@ -134,13 +138,19 @@ struct RateLimitPlans {
     /// No limit.
     static let none = UInt32.max
 
+    let memory: SnapshotMemory
+    /// The table of a limit; a route of nil stands for the listener's own limit.
+    let table: (Listener, Route?) -> UnsafePointer<RateTable>
     private(set) var plans: [RateLimitPlan] = []
 
-    mutating func add(
-        _ settings: RateLimitSettings?, routes: Int, keep: (String) -> UnsafeRawBufferPointer
-    ) -> UInt32 {
+    init(_ memory: SnapshotMemory, table: @escaping (Listener, Route?) -> UnsafePointer<RateTable>) {
+        self.memory = memory
+        self.table = table
+    }
+
+    mutating func add(_ settings: RateLimitSettings?, of listener: Listener, route: Route?) -> UInt32 {
         guard let settings else { return Self.none }
-        plans.append(RateLimitPlan(settings, routes: routes, keep: keep))
+        plans.append(RateLimitPlan(settings, table: table(listener, route), memory))
         return UInt32(plans.count - 1)
     }
 }

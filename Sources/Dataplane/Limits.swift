@@ -15,12 +15,15 @@ struct RateRefusal {
 
 extension Worker {
     /// Of a session of tcp mode: why it is turned away; nil where it may go on.
-    func refusal(of client: ClientAddress, _ listener: UnsafePointer<ListenerPlan>) -> Reason? {
+    func refusal(_ session: UnsafeMutablePointer<Session>, _ listener: UnsafePointer<ListenerPlan>) -> Reason?
+    {
+        let client = session.pointee.client
         if !listener.pointee.access.allows(client), !mutant(.deniedIsServed) { return .denied }
         let index = listener.pointee.rateLimit
         guard index != RateLimitPlans.none else { return nil }
-        let table = shared.pointee.rateTable(index)
-        guard let key = snapshot.rateLimit(index).pointee.key(of: client, table.pointee) else { return nil }
+        let plan = session.pointee.epoch.pointee.snapshot.rateLimit(index)
+        let table = plan.pointee.table
+        guard let key = plan.pointee.key(of: client, table.pointee) else { return nil }
         return take(key, of: table).isGranted || mutant(.limitIgnored) ? nil : .rateLimited
     }
 
@@ -29,7 +32,7 @@ extension Worker {
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>,
         _ view: RequestView, _ head: RequestHead
     ) -> Bool {
-        let listener = snapshot.listener(Int(session.pointee.listener))
+        let listener = listenerPlan(session)
         let route = exchange.pointee.route
         let ofRoute = httpPlan(session).pointee.rateLimit(ofRoute: route)
         let ofListener = listener.pointee.rateLimit
@@ -42,8 +45,8 @@ extension Worker {
             return false
         }
         guard
-            let refusal = rateRefusal(ofListener, view, client, route)
-                ?? rateRefusal(ofRoute, view, client, route)
+            let refusal = rateRefusal(session, ofListener, view, client, route)
+                ?? rateRefusal(session, ofRoute, view, client, route)
         else { return true }
         consumeHead(session, head)
         answer(slot, session, 429, .rateLimited, refusal)
@@ -51,11 +54,12 @@ extension Worker {
     }
 
     private func rateRefusal(
-        _ index: UInt32, _ view: RequestView, _ client: ClientAddress, _ route: UInt32
+        _ session: UnsafeMutablePointer<Session>, _ index: UInt32, _ view: RequestView,
+        _ client: ClientAddress, _ route: UInt32
     ) -> RateRefusal? {
         guard index != RateLimitPlans.none else { return nil }
-        let plan = snapshot.rateLimit(index)
-        let table = shared.pointee.rateTable(index)
+        let plan = session.pointee.epoch.pointee.snapshot.rateLimit(index)
+        let table = plan.pointee.table
         guard let key = plan.pointee.key(of: view, client: client, route: route, table.pointee) else {
             return nil
         }

@@ -118,7 +118,7 @@ extension Worker {
 
     /// When a session that lost a side ends, whatever the other one has taken.
     func lastWordsDeadline(_ session: UnsafeMutablePointer<Session>) -> UInt64 {
-        let idle = snapshot.listener(Int(session.pointee.listener)).pointee.idleTimeoutNanoseconds
+        let idle = listenerPlan(session).pointee.idleTimeoutNanoseconds
         return session.pointee.lastActivityAt &+ min(idle, Self.lastWordsNanoseconds)
     }
 }

@@ -27,16 +27,17 @@ struct PoolLoad: ~Copyable {
     /// Requests that are being retried, those that pause among them.
     let retries = Atomic<Int>(0)
 
-    /// One on a cache line of its own; lives as long as the process.
-    static func make() -> UnsafePointer<PoolLoad> {
+    /// One on a cache line of its own.
+    static func make() -> UnsafeMutablePointer<PoolLoad> {
         let memory = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
             .bindMemory(to: PoolLoad.self, capacity: 1)
         memory.initialize(to: PoolLoad())
-        return UnsafePointer(memory)
+        return memory
     }
 }
 
-/// The waiting sessions of a worker, a queue for each pool, linked through memory of its own.
+/// The waiting sessions of a worker: a queue for each pool, which begins in its `WorkerPool`, linked through memory
+/// of its own.
 struct PendingQueues: ~Copyable {
     private struct Links: BitwiseCopyable {
         /// Neighbours' slots plus one; 0 ends the queue.
@@ -44,66 +45,72 @@ struct PendingQueues: ~Copyable {
         var previous: UInt32
     }
 
-    private struct Ends: BitwiseCopyable {
-        var first: UInt32 = 0
-        var last: UInt32 = 0
-    }
-
     private let links: UnsafeMutablePointer<Links>
-    private let ends: UnsafeMutablePointer<Ends>
     private let slots: Int
-    let poolCount: Int
+    /// The pools in which somebody waits, one after the other by `nextWaiting`.
+    private(set) var firstPool: UnsafeMutablePointer<WorkerPool>?
     private(set) var count = 0
 
-    init(slots: Int, pools: Int) {
+    init(slots: Int) {
         self.slots = slots
-        poolCount = pools
         links = PagedMemory.reserve(Links.self, count: slots)
-        ends = .allocate(capacity: max(pools, 1))
-        ends.initialize(repeating: Ends(), count: max(pools, 1))
     }
 
-    deinit {
-        PagedMemory.release(links, byteCount: slots * MemoryLayout<Links>.stride)
-        ends.deallocate()
-    }
+    deinit { PagedMemory.release(links, byteCount: slots * MemoryLayout<Links>.stride) }
 
     /// Who has waited longest.
-    func first(_ pool: UInt16) -> UInt32? {
-        let first = mutant(.pendingOutOfOrder) ? ends[Int(pool)].last : ends[Int(pool)].first
+    func first(_ pool: UnsafeMutablePointer<WorkerPool>) -> UInt32? {
+        let first = mutant(.pendingOutOfOrder) ? pool.pointee.lastPending : pool.pointee.firstPending
         return first == 0 ? nil : first - 1
     }
 
-    func isEmpty(_ pool: UInt16) -> Bool { ends[Int(pool)].first == 0 }
+    /// Who stands behind, in the same queue.
+    func following(_ slot: UInt32) -> UInt32? {
+        let next = links[Int(slot)].next
+        return next == 0 ? nil : next - 1
+    }
+
+    func isEmpty(_ pool: UnsafeMutablePointer<WorkerPool>) -> Bool { pool.pointee.firstPending == 0 }
 
     /// It must not be in a queue.
-    mutating func append(_ slot: UInt32, _ pool: UInt16) {
-        let end = ends + Int(pool)
-        links[Int(slot)] = Links(next: 0, previous: end.pointee.last)
-        if end.pointee.last == 0 {
-            end.pointee.first = slot + 1
+    mutating func append(_ slot: UInt32, _ pool: UnsafeMutablePointer<WorkerPool>) {
+        links[Int(slot)] = Links(next: 0, previous: pool.pointee.lastPending)
+        if pool.pointee.lastPending == 0 {
+            pool.pointee.firstPending = slot + 1
+            pool.pointee.nextWaiting = firstPool
+            firstPool = pool
         } else {
-            links[Int(end.pointee.last - 1)].next = slot + 1
+            links[Int(pool.pointee.lastPending - 1)].next = slot + 1
         }
-        end.pointee.last = slot + 1
+        pool.pointee.lastPending = slot + 1
         count += 1
     }
 
     /// It must be in the pool's queue.
-    mutating func remove(_ slot: UInt32, _ pool: UInt16) {
-        let end = ends + Int(pool)
+    mutating func remove(_ slot: UInt32, _ pool: UnsafeMutablePointer<WorkerPool>) {
         let entry = links[Int(slot)]
         if entry.previous == 0 {
-            end.pointee.first = entry.next
+            pool.pointee.firstPending = entry.next
         } else {
             links[Int(entry.previous - 1)].next = entry.next
         }
         if entry.next == 0 {
-            end.pointee.last = entry.previous
+            pool.pointee.lastPending = entry.previous
         } else {
             links[Int(entry.next - 1)].previous = entry.previous
         }
         count -= 1
+        if pool.pointee.firstPending == 0 { unlink(pool) }
+    }
+
+    private mutating func unlink(_ pool: UnsafeMutablePointer<WorkerPool>) {
+        guard firstPool != pool else {
+            firstPool = pool.pointee.nextWaiting
+            return
+        }
+        var before = firstPool
+        while let other = before, other.pointee.nextWaiting != pool { before = other.pointee.nextWaiting }
+        before?.pointee.nextWaiting = pool.pointee.nextWaiting
     }
 }
 
@@ -118,7 +125,7 @@ extension Worker {
 
     /// Takes a place in the pool; false where it has no more.
     func takePoolPlace(_ session: UnsafeMutablePointer<Session>) -> Bool {
-        let pool = snapshot.pool(Int(session.pointee.pool))
+        let pool = session.pointee.pool.pointee.plan
         guard pool.pointee.breaker.maxSessions != Int.max, !session.pointee.holdsPoolPlace else {
             return true
         }
@@ -135,7 +142,7 @@ extension Worker {
         guard session.pointee.holdsPoolPlace else { return }
         session.pointee.holdsPoolPlace = false
         if mutant(.poolPlaceKept) { return }
-        snapshot.pool(Int(session.pointee.pool)).pointee.load.pointee.active
+        session.pointee.pool.pointee.plan.pointee.load.pointee.active
             .wrappingSubtract(1, ordering: .relaxed)
     }
 
@@ -150,7 +157,7 @@ extension Worker {
     /// waits already stays where it is.
     mutating func wait(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) -> Bool {
         if session.pointee.isPending { return true }
-        let pool = snapshot.pool(Int(session.pointee.pool))
+        let pool = session.pointee.pool.pointee.plan
         if session.pointee.pendingSince == 0 { session.pointee.pendingSince = now }
         let deadline = session.pointee.pendingSince &+ pool.pointee.breaker.pendingTimeoutNanoseconds
         guard pool.pointee.breaker.maxPending > 0, command == .run, now < deadline,
@@ -178,7 +185,7 @@ extension Worker {
         session.pointee.isPending = false
         session.pointee.waitedMicroseconds = UInt32(clamping: (now &- session.pointee.pendingSince) / 1000)
         pending.remove(slot, session.pointee.pool)
-        snapshot.pool(Int(session.pointee.pool)).pointee.load.pointee.pending
+        session.pointee.pool.pointee.plan.pointee.load.pointee.pending
             .wrappingSubtract(1, ordering: .relaxed)
     }
 
@@ -186,8 +193,9 @@ extension Worker {
     /// once: who finds no socket for the one backend that has a place waits again, behind the others.
     mutating func servePending() {
         guard pending.count > 0, !mutant(.pendingNotWoken) else { return }
-        for number in 0..<pending.poolCount {
-            let pool = UInt16(number)
+        var next = pending.firstPool
+        while let pool = next {
+            next = pool.pointee.nextWaiting
             var left = pending.count
             while left > 0, let slot = pending.first(pool) {
                 left -= 1

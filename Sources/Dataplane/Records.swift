@@ -10,14 +10,14 @@ extension Worker {
 
     mutating func record(_ session: UnsafeMutablePointer<Session>) {
         guard accessLog.isOn else { return }
-        if session.pointee.reason == .ok, snapshot.successSampleShare < 1,
-            random.nextUnit() >= snapshot.successSampleShare
+        if session.pointee.reason == .ok, epoch.pointee.snapshot.successSampleShare < 1,
+            random.nextUnit() >= epoch.pointee.snapshot.successSampleShare
         {
             return
         }
         guard let memory = accessLog.buffer.reserve() else { return }
-        let listener = snapshot.listener(Int(session.pointee.listener))
-        let pool = snapshot.pool(Int(session.pointee.pool))
+        let listener = listenerPlan(session)
+        let pool = session.pointee.pool.pointee.plan
         var record = RecordWriter(
             into: memory, capacity: LogBuffer.recordLimitBytes, format: accessLog.sink.format)
         record.time("time", timeOfDay())
@@ -77,7 +77,8 @@ extension Worker {
         guard exchange.exchanged else { return }
         var record = eventRecord(
             memory, level: cause.isFailure ? "error" : "warning", event: "accept_paused")
-        record.text("listener", snapshot.listener(acceptors[acceptor].socket.listener).pointee.name)
+        record.text(
+            "listener", epoch.pointee.snapshot.listener(acceptors[acceptor].socket.listener).pointee.name)
         record.word("cause", cause.text)
         record.number("sessions", UInt64(max(shared.pointee.sessionCount, 0)))
         record.number("pauses", shared.pointee.unreportedPauses.exchange(0, ordering: .relaxed))

@@ -58,7 +58,7 @@ extension Worker {
         session.pointee.state = .relaying
         session.pointee.lastActivityAt = now
         setIdleTimer(slot, session)
-        if snapshot.listener(Int(session.pointee.listener)).pointee.relay == .splice {
+        if listenerPlan(session).pointee.relay == .splice {
             session.relay(.toBackend).pointee.phase = .splicing
             session.relay(.toClient).pointee.phase = .splicing
             waitForInput(slot, session, .toBackend)
@@ -244,7 +244,7 @@ extension Worker {
         }
         relay.pointee.fullReceives &+= 1
         guard relay.pointee.fullReceives >= Self.fullReceivesThatMakeBulk, relay.pointee.phase == .copying,
-            snapshot.listener(Int(session.pointee.listener)).pointee.relay != .copy, pipes.hasRoom(now: now)
+            listenerPlan(session).pointee.relay != .copy, pipes.hasRoom(now: now)
         else { return }
         relay.pointee.fullReceives = 0
         relay.pointee.phase = .switching

@@ -116,7 +116,7 @@ extension Worker {
         _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
     ) -> Bool {
         let plan = retryPlan(session, exchange)
-        let pool = snapshot.pool(Int(session.pointee.pool))
+        let pool = session.pointee.pool.pointee.plan
         let before = pool.pointee.load.pointee.retries.wrappingAdd(1, ordering: .relaxed).oldValue
         if before >= plan.pointee.budget(ofActive: pool.pointee.candidates.activeSum),
             !mutant(.budgetIgnored)
@@ -136,7 +136,7 @@ extension Worker {
         guard exchange.pointee.holdsRetry else { return }
         exchange.pointee.holdsRetry = false
         if mutant(.retryKeepsBudget) { return }
-        snapshot.pool(Int(session.pointee.pool)).pointee.load.pointee.retries
+        session.pointee.pool.pointee.plan.pointee.load.pointee.retries
             .wrappingSubtract(1, ordering: .relaxed)
     }
 

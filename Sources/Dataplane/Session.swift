@@ -30,6 +30,9 @@ enum SessionState: UInt8 {
 }
 
 struct Session: BitwiseCopyable {
+    /// It has been taken out of the configuration.
+    static let noListener = UInt16.max
+
     var state: SessionState
     /// Known once `closing`.
     var reason: Reason
@@ -44,8 +47,12 @@ struct Session: BitwiseCopyable {
     /// In http mode: the client sends no more.
     var hasClientEnded = false
     var inKernel: InKernel
+    /// The configuration that `listener` is of.
+    var epoch: UnsafeMutablePointer<Epoch>
     var listener: UInt16
-    var pool: UInt16
+    /// The same listener in the worker's present configuration.
+    var currentListener: UInt16
+    var pool: UnsafeMutablePointer<WorkerPool>
     /// What it is to its backend while that is on trial, and has said nothing yet; else `Standing.noTrial`.
     var trial = Standing.noTrial
     /// Index within the pool; meaningful while `holdsBackend`.

@@ -2,7 +2,6 @@
 // cache line of its own and touched at accept and at close only.
 
 import Base
-import Limiting
 import Synchronization
 
 /// A number that all workers change.
@@ -25,14 +24,10 @@ public struct SharedState: ~Copyable, Sendable {
     let sessions = SharedCount()
     /// Multishot accepts that are in the kernel: each may hand over a whole queue at once.
     let multishotAccepts = SharedCount()
-    /// Sessions of each listener, by its index in the snapshot.
-    nonisolated(unsafe) let listenerSessions: UnsafeMutablePointer<SharedCount>
-    private let listenerCount: Int
-    /// Present only where a listener limits sessions per client.
-    let clients: ClientTable?
-    /// One for each rate limit of the snapshot.
-    private nonisolated(unsafe) let rateTables: UnsafeMutablePointer<RateTable>
-    private let rateTableCount: Int
+    /// Of listeners that limit sessions per client.
+    let clients: ClientTable
+    /// The configuration of each worker, by its index; the address of the first one.
+    private let epochs = Atomic<UInt>(0)
     /// Sessions for whose backends there was no descriptor. They go before new clients.
     let waitForSocket = SharedCount()
     /// Workers that may have an accept in the kernel.
@@ -44,31 +39,18 @@ public struct SharedState: ~Copyable, Sendable {
     let unreportedPauses = Atomic<UInt64>(0)
     private let commandValue = Atomic<Command>(.run)
 
-    /// `seed` says how the keys of rate limits are hashed: a secret where clients are strangers.
-    public init(snapshot: Snapshot, seed: UInt64) {
-        listenerCount = snapshot.listenerCount
-        let bytes = max(listenerCount, 1) * MemoryLayout<SharedCount>.stride
-        listenerSessions = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
-            .bindMemory(to: SharedCount.self, capacity: listenerCount)
-        for index in 0..<listenerCount { (listenerSessions + index).initialize(to: SharedCount()) }
-        var limitsClients = false
-        for index in 0..<listenerCount where snapshot.listener(index).pointee.sessionsPerClient > 0 {
-            limitsClients = true
-        }
-        clients = limitsClients ? ClientTable(clients: snapshot.sessionLimit) : nil
-        rateTableCount = snapshot.rateLimitCount
-        rateTables = .allocate(capacity: max(rateTableCount, 1))
-        for index in 0..<rateTableCount {
-            let plan = snapshot.rateLimit(UInt32(index))
-            (rateTables + index).initialize(
-                to: RateTable(plan.pointee.limit, keys: plan.pointee.tableKeys, seed: seed))
-        }
+    /// `sessionLimit` is that of the process.
+    public init(sessionLimit: Int) { clients = ClientTable(clients: sessionLimit) }
+
+    /// What holds for a worker, or is about to; nil before anything was published.
+    func epoch(ofWorker index: Int) -> UnsafeMutablePointer<Epoch>? {
+        UnsafePointer<UnsafeMutablePointer<Epoch>>(bitPattern: epochs.load(ordering: .acquiring))?[index]
     }
 
-    /// What a rate limit of the snapshot counts in.
-    func rateTable(_ index: UInt32) -> UnsafePointer<RateTable> {
-        precondition(index < rateTableCount)
-        return UnsafePointer(rateTables + Int(index))
+    /// Hands each worker its next configuration; wake them afterwards. The memory stays until another was published
+    /// and taken.
+    func publish(_ ofWorkers: UnsafePointer<UnsafeMutablePointer<Epoch>>) {
+        epochs.store(UInt(bitPattern: ofWorkers), ordering: .releasing)
     }
 
     /// What the control thread asks now.
@@ -83,21 +65,10 @@ public struct SharedState: ~Copyable, Sendable {
     var isMemoryShort: Bool { memoryIsShort.load(ordering: .relaxed) }
 
     /// Sessions that count towards the limits per client now.
-    package var countedClientSessions: Int {
-        switch clients {
-        case .some(let table): table.total
-        case .none: 0
-        }
-    }
+    package var countedClientSessions: Int { clients.total }
 
     /// Workers that may still use their listening sockets; 0 once all have heard of a drain.
     public var acceptingWorkers: Int { accepting.value.load(ordering: .acquiring) }
-
-    /// Client connections of one listener now, by its index in the snapshot.
-    public func sessionCount(ofListener index: Int) -> Int {
-        precondition(index >= 0 && index < listenerCount)
-        return max(listenerSessions[index].value.load(ordering: .relaxed), 0)
-    }
 
     /// Client connections of the whole process now.
     public var sessionCount: Int { sessions.value.load(ordering: .relaxed) }

@@ -1,5 +1,5 @@
 // A validated configuration compiled for the workers: flat tables behind pointers, names as bytes, socket
-// addresses ready for the kernel. Immutable once built; it lives as long as the process.
+// addresses ready for the kernel. Immutable once built; whoever made it (Generation.swift) frees it.
 
 import Balancing
 import Base
@@ -13,6 +13,10 @@ import Telemetry
 /// One listener, compiled.
 public struct ListenerPlan {
     public let name: UnsafeRawBufferPointer
+    /// Its own in the process, whatever its place in the configuration is.
+    let number: UInt32
+    /// Sessions of all workers, in whatever version they know it.
+    let sessions: UnsafePointer<SharedCount>
     /// Index of its pool; of an http listener `http` says which.
     public let pool: UInt16
     public let connectTimeoutNanoseconds: UInt64
@@ -83,48 +87,29 @@ public struct Snapshot: @unchecked Sendable {
     public let headerSizeBytes: Int
     /// Header fields of a request or response.
     public let headerLimit: Int
-    /// Any listener is one of http mode.
-    public let servesHTTP: Bool
     /// Connections that wait for a request, of all pools, in one worker.
     public let idleConnectionLimit: Int
     private let listeners: UnsafePointer<ListenerPlan>
-    private let pools: UnsafePointer<PoolPlan>
+    private let pools: UnsafePointer<UnsafePointer<PoolPlan>>
     let rateLimitCount: Int
     private let rateLimits: UnsafePointer<RateLimitPlan>
 
-    /// `resolve` answers the socket address of a backend; host names were looked up before. At most `workers` will
-    /// run on it.
-    public init(_ configuration: Configuration, workers: Int = 1, resolve: (Backend) -> SocketAddress) {
-        let tallies = SnapshotTallies(workers: workers)
-        let poolPlans = configuration.pools.map { Self.poolPlan($0, tallies, resolve: resolve) }
-        let indices = PoolIndices(configuration.pools)
-        var limits = RateLimitPlans()
-        let listenerTallies = tallies.listeners(configuration.listeners.count)
-        let listenerPlans = configuration.listeners.enumerated().map { index, listener in
-            ListenerPlan(
-                name: Self.keep(listener.name),
-                pool: listener.pool.map { indices.index[$0]! } ?? 0,
-                connectTimeoutNanoseconds: listener.timeouts.connectNanoseconds,
-                idleTimeoutNanoseconds: listener.timeouts.idleNanoseconds,
-                sessionLimit: listener.limits.sessions ?? Int.max,
-                sessionsPerClient: listener.limits.sessionsPerClient ?? 0,
-                access: AccessPlan(listener),
-                rateLimit: limits.add(listener.rateLimit, routes: listener.routes.count, keep: Self.keep),
-                relay: listener.relay, http: Self.httpPlan(listener, indices, &limits),
-                tally: listenerTallies[index])
-        }
-        listenerCount = listenerPlans.count
-        poolCount = poolPlans.count
+    /// `pools` are in the configuration's order.
+    init(
+        _ configuration: Configuration, listeners: [ListenerPlan], pools: [UnsafePointer<PoolPlan>],
+        rateLimits: [RateLimitPlan], _ memory: SnapshotMemory
+    ) {
+        listenerCount = listeners.count
+        poolCount = pools.count
         sessionLimit = configuration.limits.sessions
         successSampleShare = configuration.logs.successSampleShare
         headerSizeBytes = configuration.limits.headerSizeBytes
         headerLimit = configuration.limits.headers
-        servesHTTP = listenerPlans.contains { $0.http != nil }
-        idleConnectionLimit = poolPlans.reduce(0) { $0 + $1.idleConnections }
-        listeners = Self.keep(listenerPlans)
-        pools = Self.keep(poolPlans)
-        rateLimitCount = limits.plans.count
-        rateLimits = Self.keep(limits.plans)
+        idleConnectionLimit = pools.reduce(0) { $0 + $1.pointee.idleConnections }
+        self.listeners = memory.keep(listeners)
+        self.pools = memory.keep(pools)
+        rateLimitCount = rateLimits.count
+        self.rateLimits = memory.keep(rateLimits)
     }
 
     public func listener(_ index: Int) -> UnsafePointer<ListenerPlan> {
@@ -134,7 +119,7 @@ public struct Snapshot: @unchecked Sendable {
 
     public func pool(_ index: Int) -> UnsafePointer<PoolPlan> {
         precondition(index < poolCount)
-        return pools + index
+        return pools[index]
     }
 
     /// The health of each pool, in their order.
@@ -144,69 +129,75 @@ public struct Snapshot: @unchecked Sendable {
         precondition(index < rateLimitCount)
         return rateLimits + Int(index)
     }
+}
 
-    private static func poolPlan(
-        _ pool: Pool, _ tallies: SnapshotTallies, resolve: (Backend) -> SocketAddress
-    ) -> PoolPlan {
-        let backends = pool.backendsBackupsLast
-        let backendTallies = tallies.backends(backends.count)
-        let plans = backends.enumerated().map { index, backend in
-            let address = resolve(backend)
-            return BackendPlan(
-                name: keep(backend.name), address: address, isTCP: address.family != AF_UNIX,
-                tally: backendTallies[index])
-        }
-        let balance = PolicyPlan(pool, backends)
-        return PoolPlan(
-            name: keep(pool.name), balance: balance,
-            health: PoolHealth(HealthRules(pool), balance.candidates), backends: keep(plans),
-            hash: pool.hash.map { HashKeyPlan($0) }, affinity: AffinityPlan(pool, backends),
-            keyNames: KeyNames(pool, keep: keep),
-            idleConnections: pool.keepAlive.idle,
-            idleConnectionTimeoutNanoseconds: pool.keepAlive.idleTimeoutNanoseconds,
-            requestsPerConnection: pool.keepAlive.maxRequests == 0 ? Int.max : pool.keepAlive.maxRequests,
-            breaker: BreakerPlan(
-                maxSessions: pool.breaker.maxSessions ?? Int.max, maxPending: pool.breaker.maxPending,
-                pendingTimeoutNanoseconds: pool.breaker.pendingTimeoutNanoseconds),
-            load: PoolLoad.make())
-    }
+/// What a version of something has allocated, given back when nobody refers to it any more. The control thread's.
+final class SnapshotMemory {
+    private var ends: [() -> Void] = []
 
-    private static func httpPlan(
-        _ listener: Listener, _ pools: PoolIndices, _ limits: inout RateLimitPlans
-    ) -> UnsafePointer<HTTPPlan>? {
-        guard listener.mode == .http else { return nil }
-        let timeouts = listener.timeouts.http
-        let routeLimits = listener.routes.map { limits.add($0.rateLimit, routes: 0, keep: keep) }
-        let hasRouteLimits = routeLimits.contains { $0 != RateLimitPlans.none }
-        let forwarded = ForwardedPlan(
-            xForwarded: listener.forwarded.xForwarded, forwarded: listener.forwarded.forwarded,
-            via: keep(listener.forwarded.via ?? ""), requestID: keep(listener.forwarded.requestID ?? ""),
-            trusted: AddressTrie(listener.forwarded.trusted.map { AddressBlock($0, value: 1) }))
-        return keep([
-            HTTPPlan(
-                requestHeadTimeoutNanoseconds: timeouts.requestHeadNanoseconds,
-                requestBodyIdleTimeoutNanoseconds: timeouts.requestBodyIdleNanoseconds,
-                keepAliveTimeoutNanoseconds: timeouts.keepAliveNanoseconds,
-                responseHeadTimeoutNanoseconds: timeouts.responseHeadNanoseconds,
-                tunnelTimeoutNanoseconds: timeouts.tunnelNanoseconds,
-                bodyLimitBytes: UInt64(listener.limits.bodySizeBytes), forwarded: forwarded,
-                router: Router(listener.routes.map { RouteDefinition($0, pools) }),
-                retries: keep(
-                    ([listener.retry] + listener.routes.map { $0.retry ?? listener.retry }).map(
-                        RetryPlan.init)),
-                defaultPool: listener.pool.map { pools.index[$0]! },
-                routeLimits: hasRouteLimits ? keep(routeLimits) : nil)
-        ])
-    }
-
-    private static func keep<Element>(_ elements: [Element]) -> UnsafePointer<Element> {
+    func keep<Element>(_ elements: [Element]) -> UnsafePointer<Element> {
         let memory = UnsafeMutablePointer<Element>.allocate(capacity: max(elements.count, 1))
         memory.initialize(from: elements, count: elements.count)
+        ends.append { memory.deallocate() }
         return UnsafePointer(memory)
     }
 
-    private static func keep(_ text: String) -> UnsafeRawBufferPointer {
+    func keep(_ text: String) -> UnsafeRawBufferPointer {
         let bytes = Array(text.utf8)
         return UnsafeRawBufferPointer(start: keep(bytes), count: bytes.count)
+    }
+
+    /// Called when all of it goes.
+    func atEnd(_ end: @escaping () -> Void) { ends.append(end) }
+
+    deinit { ends.forEach { $0() } }
+}
+
+extension ListenerPlan {
+    init(
+        _ listener: Listener, _ identity: ListenerIdentity, _ pools: PoolIndices,
+        _ limits: inout RateLimitPlans
+    ) {
+        let memory = limits.memory
+        self.init(
+            name: memory.keep(listener.name), number: identity.number, sessions: identity.sessions,
+            pool: listener.pool.map { pools.index[$0]! } ?? 0,
+            connectTimeoutNanoseconds: listener.timeouts.connectNanoseconds,
+            idleTimeoutNanoseconds: listener.timeouts.idleNanoseconds,
+            sessionLimit: listener.limits.sessions ?? Int.max,
+            sessionsPerClient: listener.limits.sessionsPerClient ?? 0, access: AccessPlan(listener, memory),
+            rateLimit: limits.add(listener.rateLimit, of: listener, route: nil), relay: listener.relay,
+            http: listener.mode == .http ? memory.keep([HTTPPlan(listener, pools, &limits)]) : nil,
+            tally: identity.counted.tally)
+    }
+}
+
+extension HTTPPlan {
+    init(_ listener: Listener, _ pools: PoolIndices, _ limits: inout RateLimitPlans) {
+        let memory = limits.memory
+        let timeouts = listener.timeouts.http
+        let routeLimits = listener.routes.map { limits.add($0.rateLimit, of: listener, route: $0) }
+        let hasRouteLimits = routeLimits.contains { $0 != RateLimitPlans.none }
+        let trusted = AddressTrie(listener.forwarded.trusted.map { AddressBlock($0, value: 1) })
+        let router = Router(listener.routes.map { RouteDefinition($0, pools) })
+        memory.atEnd {
+            trusted.deallocate()
+            router.deallocate()
+        }
+        let retries = [listener.retry] + listener.routes.map { $0.retry ?? listener.retry }
+        self.init(
+            requestHeadTimeoutNanoseconds: timeouts.requestHeadNanoseconds,
+            requestBodyIdleTimeoutNanoseconds: timeouts.requestBodyIdleNanoseconds,
+            keepAliveTimeoutNanoseconds: timeouts.keepAliveNanoseconds,
+            responseHeadTimeoutNanoseconds: timeouts.responseHeadNanoseconds,
+            tunnelTimeoutNanoseconds: timeouts.tunnelNanoseconds,
+            bodyLimitBytes: UInt64(listener.limits.bodySizeBytes),
+            forwarded: ForwardedPlan(
+                xForwarded: listener.forwarded.xForwarded, forwarded: listener.forwarded.forwarded,
+                via: memory.keep(listener.forwarded.via ?? ""),
+                requestID: memory.keep(listener.forwarded.requestID ?? ""), trusted: trusted),
+            router: router, retries: memory.keep(retries.map { RetryPlan($0) }),
+            defaultPool: listener.pool.map { pools.index[$0]! },
+            routeLimits: hasRouteLimits ? memory.keep(routeLimits) : nil)
     }
 }

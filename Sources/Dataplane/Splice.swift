@@ -193,7 +193,7 @@ extension Worker {
     private mutating func waitOrGoBackToCopying(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
     ) {
-        let isAutomatic = snapshot.listener(Int(session.pointee.listener)).pointee.relay == .automatic
+        let isAutomatic = listenerPlan(session).pointee.relay == .automatic
         if isAutomatic, session.relay(direction).pointee.quietSplices >= Self.quietSplicesThatEndBulk {
             beginCopying(slot, session, direction)
         } else {

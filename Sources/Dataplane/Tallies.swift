@@ -48,21 +48,31 @@ extension BackendPlan {
 extension ListenerPlan {
     public func total(_ counter: ListenerCounter) -> UInt64 { tally.sum(counter.rawValue) }
 
+    /// Client connections now, of all workers.
+    public var sessionCount: Int { max(sessions.pointee.value.load(ordering: .relaxed), 0) }
+
     /// Requests (in tcp mode sessions) whose duration is in a bucket of `DurationBuckets`.
     public func durations(inBucket index: Int) -> UInt64 { tally.sum(ListenerCounter.total + index) }
 }
 
-/// Memory for the tallies of a snapshot that `workers` run on.
-struct SnapshotTallies {
-    let workers: Int
+/// What was counted of one backend or listener, through all versions that have its name.
+final class TallyMemory {
+    private let tallies: Tallies
+    var tally: Tally { tallies[0] }
 
-    func backends(_ count: Int) -> Tallies {
-        Tallies(count: count, cells: BackendCounter.allCases.count, workers: workers)
+    static func backend(workers: Int) -> TallyMemory {
+        TallyMemory(cells: BackendCounter.allCases.count, workers: workers)
     }
 
-    func listeners(_ count: Int) -> Tallies {
-        Tallies(count: count, cells: ListenerCounter.total + DurationBuckets.count, workers: workers)
+    static func listener(workers: Int) -> TallyMemory {
+        TallyMemory(cells: ListenerCounter.total + DurationBuckets.count, workers: workers)
     }
+
+    private init(cells: Int, workers: Int) {
+        tallies = Tallies(count: 1, cells: cells, workers: max(workers, 1))
+    }
+
+    deinit { tallies.deallocate() }
 }
 
 extension Worker {
@@ -71,23 +81,25 @@ extension Worker {
     func tally(
         _ counter: BackendCounter, _ session: UnsafeMutablePointer<Session>, _ amount: UInt64 = 1
     ) {
-        let pool = snapshot.pool(Int(session.pointee.pool))
+        let pool = session.pointee.pool.pointee.plan
         (pool.pointee.backends + Int(session.pointee.backend)).pointee.tally
             .add(counter.rawValue, amount, worker: settings.index)
     }
 
     @inline(__always)
-    func tally(_ counter: ListenerCounter, listener: Int, _ amount: UInt64 = 1) {
-        snapshot.listener(listener).pointee.tally.add(counter.rawValue, amount, worker: settings.index)
+    func tally(
+        _ counter: ListenerCounter, listener: UnsafePointer<ListenerPlan>, _ amount: UInt64 = 1
+    ) {
+        listener.pointee.tally.add(counter.rawValue, amount, worker: settings.index)
     }
 
     /// A session is over.
     func tallySession(_ session: UnsafeMutablePointer<Session>) {
-        let listener = Int(session.pointee.listener)
+        let listener = listenerPlan(session)
         tally(.finished, listener: listener)
         tally(.bytesIn, listener: listener, session.pointee.toBackend.received)
         tally(.bytesOut, listener: listener, session.pointee.toClient.delivered)
-        if snapshot.listener(listener).pointee.http != nil { return }
+        if listener.pointee.http != nil { return }
         if session.pointee.reason != .ok { tally(.failed, listener: listener) }
         tallyDuration(listener, since: session.pointee.acceptedAt)
         if session.pointee.attempts == 0 { return }
@@ -99,7 +111,7 @@ extension Worker {
     func tallyExchange(
         _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
     ) {
-        let listener = Int(session.pointee.listener)
+        let listener = listenerPlan(session)
         tally(.requests, listener: listener)
         let outcome: ListenerCounter =
             switch exchange.pointee.status {
@@ -118,10 +130,10 @@ extension Worker {
         tally(.bytesOut, session, session.pointee.toClient.delivered - exchange.pointee.bytesOutBefore)
     }
 
-    private func tallyDuration(_ listener: Int, since start: UInt64) {
+    private func tallyDuration(_ listener: UnsafePointer<ListenerPlan>, since start: UInt64) {
         let microseconds = (now &- start) / 1000
         tally(.durationMicroseconds, listener: listener, microseconds)
-        snapshot.listener(listener).pointee.tally.add(
+        listener.pointee.tally.add(
             ListenerCounter.total + DurationBuckets.index(microseconds: microseconds),
             worker: settings.index)
     }

@@ -18,7 +18,7 @@ extension Worker {
     /// A pipe that is not needed for this long, or up to twice that, is closed.
     private static var pipeIdleNanoseconds: UInt64 { 10_000_000_000 }
 
-    private var choreTimer: UInt32 { UInt32(settings.slots + acceptorCount) }
+    private var choreTimer: UInt32 { UInt32(settings.slots + Self.acceptorLimit(settings.listeners.count)) }
     private var pipeTimer: UInt32 { choreTimer + 1 }
     private var logTimer: UInt32 { choreTimer + 2 }
     var pendingTimer: UInt32 { choreTimer + 3 }
@@ -42,7 +42,7 @@ extension Worker {
 
     /// Without a byte either way; a tunnel's own in http mode.
     private func idleTimeout(_ session: UnsafeMutablePointer<Session>) -> UInt64 {
-        let listener = snapshot.listener(Int(session.pointee.listener))
+        let listener = listenerPlan(session)
         return listener.pointee.http?.pointee.tunnelTimeoutNanoseconds
             ?? listener.pointee.idleTimeoutNanoseconds
     }
@@ -51,7 +51,7 @@ extension Worker {
         while let timer = timers.popExpired(now: now) {
             if Int(timer) < settings.slots {
                 sessionTimerFired(timer, sessions[timer])
-            } else if Int(timer) < settings.slots + acceptorCount {
+            } else if timer < choreTimer {
                 acceptorTimerFired(Int(timer) - settings.slots)
             } else if timer == choreTimer {
                 reportDrops()

@@ -57,7 +57,7 @@ public struct WorkerSettings {
 /// A bound and listening socket that a worker accepts on.
 public struct ListeningSocket: Sendable {
     public var descriptor: Int32
-    /// Index of the listener in the snapshot.
+    /// Index of the listener in the snapshot that holds.
     public var listener: Int
     /// Another worker accepts on the same descriptor, or somebody else owns it: it is not closed here.
     public var isShared: Bool
@@ -100,18 +100,15 @@ public struct Worker: ~Copyable {
     var accessLog: WorkerLog
     var eventLog: WorkerLog
 
-    let snapshot: Snapshot
+    /// The configuration that holds now.
+    var epoch: UnsafeMutablePointer<Epoch>
     let shared: UnsafePointer<SharedState>
     /// Read by the control thread.
     let counters: UnsafePointer<CounterTable>
     let settings: WorkerSettings
     let acceptors: UnsafeMutablePointer<Acceptor>
-    let acceptorCount: Int
-    let policies: UnsafeMutablePointer<PolicyState>
-    /// For each pool: above 0 where its next response is expected to be long.
-    let bulkHints: UnsafeMutablePointer<UInt8>
-    /// For each pool: how long its answers take to begin, where requests are hedged.
-    let latencies: UnsafeMutablePointer<LatencyQuantile>
+    /// Those from here on were never used.
+    var acceptorCount: Int
     let wakeBuffer: WakeBuffer
     let peerAddress: UnsafeMutablePointer<sockaddr_storage>
 
@@ -137,9 +134,9 @@ public struct Worker: ~Copyable {
     static let completionEntries: UInt32 = 8192
 
     /// Sets up the ring: call it on the thread that will `run`. `counters` and `shared` must outlive the
-    /// worker. Errors say which kernel facility is missing.
+    /// worker, and `epoch` as long as it says. Errors say which kernel facility is missing.
     public init(
-        _ settings: WorkerSettings, snapshot: Snapshot, shared: UnsafePointer<SharedState>,
+        _ settings: WorkerSettings, epoch: UnsafeMutablePointer<Epoch>, shared: UnsafePointer<SharedState>,
         counters: UnsafePointer<CounterTable>
     ) throws(RingSetUpError) {
         let port = settings.port
@@ -151,38 +148,29 @@ public struct Worker: ~Copyable {
             bufferSizeBytes: settings.bufferSizeBytes)
         self.ring = ring
         sessions = Slab(capacity: settings.slots)
-        let connectionSlots = snapshot.servesHTTP ? settings.slots + snapshot.idleConnectionLimit : 1
+        // A reload may add listeners of http mode; what is not used costs address space only.
+        let connectionSlots = settings.slots + max(epoch.pointee.snapshot.idleConnectionLimit, 4096)
         connections = Slab(capacity: connectionSlots)
-        idleConnections = IdleConnections(snapshot)
-        let exchangeSlots = snapshot.servesHTTP ? settings.slots : 1
-        exchanges = Slab(capacity: exchangeSlots)
-        http = HTTPMemory(snapshot, exchanges: exchangeSlots)
-        timers = TimerWheel(
-            capacity: settings.slots + settings.listeners.count + 4 + connectionSlots, now: now)
+        idleConnections = IdleConnections()
+        exchanges = Slab(capacity: settings.slots)
+        http = HTTPMemory(epoch.pointee.snapshot, exchanges: settings.slots)
+        let acceptorLimit = Self.acceptorLimit(settings.listeners.count)
+        timers = TimerWheel(capacity: settings.slots + acceptorLimit + 4 + connectionSlots, now: now)
         starved = StarvedList(slots: settings.slots)
-        pending = PendingQueues(slots: settings.slots, pools: snapshot.poolCount)
+        pending = PendingQueues(slots: settings.slots)
         pipes = PipePool(port: port, limit: settings.pipes)
         accessLog = WorkerLog(settings.accessLog, index: 0)
         eventLog = WorkerLog(settings.eventLog, index: 1)
-        self.snapshot = snapshot
+        self.epoch = epoch
         self.shared = shared
         self.counters = counters
         self.settings = settings
         acceptorCount = settings.listeners.count
-        acceptors = .allocate(capacity: max(acceptorCount, 1))
+        acceptors = .allocate(capacity: acceptorLimit)
         for (index, socket) in settings.listeners.enumerated() {
             (acceptors + index).initialize(to: Acceptor(socket))
         }
-        policies = .allocate(capacity: max(snapshot.poolCount, 1))
         random = RandomSource(seed: settings.seed &+ UInt64(settings.index))
-        for index in 0..<snapshot.poolCount {
-            let state = PolicyState(snapshot.pool(index).pointee.balance, seed: random.next())
-            (policies + index).initialize(to: state)
-        }
-        bulkHints = .allocate(capacity: max(snapshot.poolCount, 1))
-        bulkHints.initialize(repeating: 0, count: max(snapshot.poolCount, 1))
-        latencies = .allocate(capacity: max(snapshot.poolCount, 1))
-        latencies.initialize(repeating: LatencyQuantile(), count: max(snapshot.poolCount, 1))
         wakeBuffer = WakeBuffer()
         peerAddress = .allocate(capacity: 1)
         peerAddress.initialize(to: sockaddr_storage())
@@ -195,10 +183,6 @@ public struct Worker: ~Copyable {
 
     deinit {
         acceptors.deallocate()
-        policies.deinitialize(count: snapshot.poolCount)
-        policies.deallocate()
-        bulkHints.deallocate()
-        latencies.deallocate()
         peerAddress.deallocate()
     }
 
@@ -387,6 +371,7 @@ public struct Worker: ~Copyable {
             failure = -result
             return
         }
+        followReload()
         let asked = shared.pointee.command
         let was = command
         command = asked

@@ -11,6 +11,32 @@ public struct Keeper {
 
     public init(_ pools: [PoolHealth]) { self.pools = pools.map(PoolKeeper.init) }
 
+    /// A pool of another configuration: where it was before, and where each of its backends was; nil for what is new.
+    public struct Succession: Sendable {
+        public var health: PoolHealth
+        public var before: Int?
+        /// Nothing of it has changed.
+        public var isSame: Bool
+        public var backends: [Int?]
+
+        public init(_ health: PoolHealth, before: Int?, isSame: Bool, backends: [Int?]) {
+            self.health = health
+            self.before = before
+            self.isSame = isSame
+            self.backends = backends
+        }
+    }
+
+    /// Another configuration holds. What is known of backends that it keeps goes on.
+    public mutating func follow(_ successions: [Succession]) {
+        let old = pools
+        pools = successions.map { succession in
+            guard let before = succession.before else { return PoolKeeper(succession.health) }
+            if succession.isSame { return old[before] }
+            return PoolKeeper(succession.health, after: old[before], succession.backends)
+        }
+    }
+
     /// Call it about every tenth of a second; what is due happens then.
     public mutating func tick(now: UInt64, _ report: (HealthEvent) -> Void) {
         for pool in pools.indices { pools[pool].tick(pool, now, report) }
@@ -65,6 +91,19 @@ private struct PoolKeeper {
     init(_ health: PoolHealth) {
         self.health = health
         backends = Array(repeating: KeptBackend(), count: health.candidates.count)
+    }
+
+    init(_ health: PoolHealth, after before: PoolKeeper, _ places: [Int?]) {
+        self.init(health)
+        isPanicking = before.isPanicking
+        for (index, place) in places.enumerated() {
+            guard let place else { continue }
+            backends[index] = before.backends[place]
+            // Where `PoolHealth.inherit` made it another one, as that says.
+            backends[index].state = health.candidates.standing(index).state
+            backends[index].trial = .noTrial
+            if health.rules.checks == nil { backends[index].checks = CheckCount() }
+        }
     }
 
     // MARK: - Time

@@ -14,13 +14,14 @@ struct OutcomeWindow: ~Copyable {
 
     private var wordCount: Int { (size + 63) / 64 }
 
-    /// Lives as long as the process.
     init(size: Int) {
         self.size = size
         let count = (size + 63) / 64
         unsafe words = .allocate(capacity: max(count, 1))
         for index in 0..<count { unsafe (words + index).initialize(to: Atomic(0)) }
     }
+
+    deinit { unsafe words.deallocate() }
 
     @inline(__always)
     var isOn: Bool { size > 0 }

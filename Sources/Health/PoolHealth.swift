@@ -27,7 +27,7 @@ struct BackendRecord: ~Copyable {
     init(windowSize: Int) { window = OutcomeWindow(size: windowSize) }
 }
 
-/// The health of one pool, as all threads share it. Lives as long as the process.
+/// The health of one pool, as all threads share it. Lives until `deallocate`.
 @safe
 public struct PoolHealth: BitwiseCopyable, @unchecked Sendable {
     public let rules: HealthRules
@@ -57,6 +57,33 @@ public struct PoolHealth: BitwiseCopyable, @unchecked Sendable {
         unsafe seats = UnsafeMutableRawPointer.allocate(byteCount: lineBytes, alignment: lineBytes)
             .bindMemory(to: Atomic<Int>.self, capacity: 1)
         unsafe seats.initialize(to: Atomic(0))
+    }
+
+    /// Gives the memory back. Nobody may use a copy afterwards.
+    public func deallocate() {
+        unsafe records.deinitialize(count: candidates.count)
+        unsafe records.deallocate()
+        unsafe seats.deallocate()
+    }
+
+    /// What is known of a backend in another version of the pool holds in this one. Nobody else uses this one yet.
+    /// It is healthy where what it has could never end: as many are ejected as may be, or nobody checks it.
+    public func inherit(_ index: Int, from other: PoolHealth, _ otherIndex: Int) {
+        let standing = other.candidates.standing(otherIndex)
+        if standing.state == .unhealthy, rules.checks == nil { return }
+        if standing.state == .ejected, !takeSeat() { return }
+        // The session that is its trial counts in the other version: another may be it here.
+        let isOnTrial = standing.trial == .underWay
+        candidates.change(index, from: .healthy, to: isOnTrial ? standing.trialOpened : standing)
+        let (new, old) = unsafe (record(index), other.record(otherIndex))
+        let row = unsafe old.pointee.consecutive.load(ordering: .relaxed)
+        unsafe new.pointee.consecutive.store(row, ordering: .relaxed)
+        let fault = unsafe old.pointee.lastFault.load(ordering: .relaxed)
+        unsafe new.pointee.lastFault.store(fault, ordering: .relaxed)
+        let first = unsafe old.pointee.firstFaultAt.load(ordering: .relaxed)
+        unsafe new.pointee.firstFaultAt.store(first, ordering: .relaxed)
+        let last = unsafe old.pointee.lastFaultAt.load(ordering: .relaxed)
+        unsafe new.pointee.lastFaultAt.store(last, ordering: .relaxed)
     }
 
     func record(_ index: Int) -> UnsafePointer<BackendRecord> {

@@ -28,7 +28,7 @@ public struct AddressBlock: Sendable {
     }
 }
 
-/// Lives as long as the process.
+/// Lives until `deallocate`.
 @safe public struct AddressTrie: BitwiseCopyable, @unchecked Sendable {
     private static let nodeEntries = 16
     private static let stride = 4
@@ -56,6 +56,9 @@ public struct AddressBlock: Sendable {
         byteCount = built.count * 4
         isEmpty = blocks.isEmpty
     }
+
+    /// Gives the memory back. Nobody may use a copy afterwards.
+    public func deallocate() { unsafe entries.deallocate() }
 
     private static func insert(_ block: AddressBlock, into entries: inout [UInt32]) {
         precondition(block.value > 0 && block.value & isNode == 0)

@@ -3,7 +3,7 @@
 
 import HTTP1
 
-/// Name and attributes of one pool's cookie. Lives as long as the process.
+/// Name and attributes of one pool's cookie. Lives until `deallocate`.
 public struct AffinityCookie: BitwiseCopyable, @unchecked Sendable {
     private let name: ByteView
     /// What stands before the value, and behind it.
@@ -19,6 +19,11 @@ public struct AffinityCookie: BitwiseCopyable, @unchecked Sendable {
         if let maxAgeSeconds { attributes += "; Max-Age=\(maxAgeSeconds)" }
         if isHTTPOnly { attributes += "; HttpOnly" }
         behind = ByteView(keeping: attributes + "; SameSite=\(sameSite)")
+    }
+
+    /// Gives the memory back. Nobody may use a copy afterwards.
+    public func deallocate() {
+        for text in [name, before, behind] { text.start.deallocate() }
     }
 
     /// What requests brought under its name; there may be several, of other paths or of mischief.

@@ -12,7 +12,7 @@ public struct ByteView: BitwiseCopyable {
         self.count = count
     }
 
-    /// A copy that lives as long as the process.
+    /// A copy that lives until it is deallocated.
     init(keeping text: String) {
         let bytes = Array(text.utf8)
         let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: max(bytes.count, 1))

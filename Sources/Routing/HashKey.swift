@@ -27,7 +27,7 @@ public enum HashKeyOrigin: UInt8, BitwiseCopyable, Sendable {
     case clientAddress
 }
 
-/// What requests of a pool stick by, compiled. Lives as long as the process.
+/// What requests of a pool stick by, compiled. Lives until `deallocate`.
 public struct HashKeyPlan: BitwiseCopyable, @unchecked Sendable {
     fileprivate struct Part: BitwiseCopyable {
         let source: HashKeySource
@@ -44,6 +44,12 @@ public struct HashKeyPlan: BitwiseCopyable, @unchecked Sendable {
     ) {
         self.key = Self.part(key, name)
         self.fallback = Self.part(fallback, fallbackName)
+    }
+
+    /// Gives the memory back. Nobody may use a copy afterwards.
+    public func deallocate() {
+        key.name.start.deallocate()
+        fallback.name.start.deallocate()
     }
 
     private static func part(_ source: HashKeySource, _ name: String) -> Part {
@@ -85,7 +91,7 @@ extension HashKeyPlan.Part {
     }
 }
 
-/// A header whose values are told apart by their hash. Lives as long as the process.
+/// A header whose values are told apart by their hash. Lives until `deallocate`.
 public struct HeaderKey: BitwiseCopyable, @unchecked Sendable {
     private let name: ByteView
 
@@ -96,6 +102,9 @@ public struct HeaderKey: BitwiseCopyable, @unchecked Sendable {
         memory.initialize(from: bytes, count: bytes.count)
         self.name = ByteView(memory, bytes.count)
     }
+
+    /// Gives the memory back. Nobody may use a copy afterwards.
+    public func deallocate() { name.start.deallocate() }
 
     /// The hash of the first field of that name; nil where there is none.
     public func hash(_ request: RequestView) -> UInt64? { request.value(ofHeader: name).map(hashOfBytes) }

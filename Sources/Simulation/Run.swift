@@ -34,15 +34,11 @@ public enum Simulation {
         kernel.traceRing = trace
         let world = World(seed: seed, plan: plan, kernel: kernel)
         kernel.world = world
-        let snapshot = Snapshot(plan.configuration) { backend in
-            switch backend.address {
-            case .ipv4(let address, let port): return SocketAddress(ipv4: address, port: port)
-            case .unix(let path): return SocketAddress(unixPath: path)!
-            default: fatalError("a world has no such backends")
-            }
-        }
+        let listeners = listeners(plan, kernel)
+        let generation = Generation(
+            plan.configuration, sockets: [listeners], seed: seed, resolve: address)
         let shared = UnsafeMutablePointer<SharedState>.allocate(capacity: 1)
-        shared.initialize(to: SharedState(snapshot: snapshot, seed: seed))
+        shared.initialize(to: SharedState(sessionLimit: plan.configuration.limits.sessions))
         let counters = UnsafeMutablePointer<CounterTable>.allocate(capacity: 1)
         counters.initialize(to: CounterTable(reasons: Reason.allCases.count))
         defer {
@@ -50,7 +46,7 @@ public enum Simulation {
             counters.deallocate()
         }
         world.ask = { shared.pointee.ask($0) }
-        serve(seed, plan, world, kernel, snapshot, shared, counters, coverage)
+        serve(seed, plan, world, kernel, generation, listeners, shared, counters, coverage)
         if kernel.failure == nil, world.failure == nil {
             kernel.runOut(until: kernel.now + 3_600_000_000_000)
             world.checkAtEnd(counters.pointee)
@@ -64,15 +60,26 @@ public enum Simulation {
         return world.failure ?? kernel.failure
     }
 
+    private static func address(_ backend: Backend) -> SocketAddress {
+        switch backend.address {
+        case .ipv4(let address, let port): return SocketAddress(ipv4: address, port: port)
+        case .unix(let path): return SocketAddress(unixPath: path)!
+        default: fatalError("a world has no such backends")
+        }
+    }
+
+    private static func listeners(_ plan: WorldPlan, _ kernel: SimulatedKernel) -> [ListeningSocket] {
+        plan.configuration.listeners.indices.map { index in
+            ListeningSocket(descriptor: kernel.openListener(), listener: index, isShared: false)
+        }
+    }
+
     private static func settings(
-        _ seed: UInt64, _ plan: WorldPlan, _ kernel: SimulatedKernel
+        _ seed: UInt64, _ plan: WorldPlan, _ kernel: SimulatedKernel, _ listeners: [ListeningSocket]
     ) -> WorkerSettings {
         let access = kernel.openLog()
         let events = kernel.openLog()
         let wake = kernel.openEventCounter()
-        let listeners = plan.configuration.listeners.indices.map { index in
-            ListeningSocket(descriptor: kernel.openListener(), listener: index, isShared: false)
-        }
         var settings = WorkerSettings(
             index: 0, port: kernel.port, seed: seed, slots: plan.slots, buffers: plan.buffers,
             bufferSizeBytes: plan.bufferSizeBytes, wakeDescriptor: wake, listeners: listeners,
@@ -88,18 +95,23 @@ public enum Simulation {
 
     private static func serve(
         _ seed: UInt64, _ plan: WorldPlan, _ world: World, _ kernel: SimulatedKernel,
-        _ snapshot: Snapshot, _ shared: UnsafePointer<SharedState>,
+        _ generation: Generation, _ listeners: [ListeningSocket], _ shared: UnsafePointer<SharedState>,
         _ counters: UnsafePointer<CounterTable>, _ coverage: Coverage
     ) {
         do throws(RingSetUpError) {
             var worker = try Worker(
-                settings(seed, plan, kernel), snapshot: snapshot, shared: shared, counters: counters)
+                settings(seed, plan, kernel, listeners), epoch: generation.epoch(ofWorker: 0), shared: shared,
+                counters: counters)
             world.begin(listeners: plan.configuration.listeners.count)
             worker.begin()
-            let health = plan.keepsHealth ? HealthWatch(plan, snapshot, world) : nil
+            let health = plan.keepsHealth ? HealthWatch(plan, generation.snapshot, world) : nil
+            let reloads =
+                plan.reloads
+                ? Reloads(generation, listeners, kernel, shared, seed: seed, resolve: address) : nil
             var turns = 0
             while kernel.failure == nil, world.failure == nil {
                 health?.turnBegins()
+                reloads?.turnBegins()
                 let code = worker.turn()
                 if code != 0 { world.fail("a turn ends with errno \(code)") }
                 worker.checkInvariants()
@@ -113,6 +125,8 @@ public enum Simulation {
             if kernel.failure == nil, world.failure == nil { worker.end() }
             health?.checkAtEnd()
             if let health { health.count(coverage) }
+            if let reloads, kernel.failure == nil, world.failure == nil { reloads.checkAtEnd(world) }
+            coverage.add(.reloads, reloads?.count ?? 0)
             // What is left behind by a worker that is cut short is no failure of its own.
             if let failure = kernel.failure { world.fail(failure) }
         } catch {

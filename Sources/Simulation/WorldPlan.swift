@@ -37,6 +37,9 @@ struct WorldPlan {
     var outages: [Int: Outage] = [:]
     /// Health is kept, by rules that bite in a small world.
     var keepsHealth = false
+    /// The configuration is replaced now and then, by one that means the same. Not where health is watched: what
+    /// watches it knows one version of a pool.
+    var reloads = false
     var logsAccess = true
     /// Where accepting stops, as a number of a descriptor.
     var descriptorWatermark = Int32.max
@@ -90,6 +93,8 @@ struct WorldPlan {
         if isHTTP, retries.oneIn(4) { drawRetries(&retries) }
         var hedges = PlanSource(random: RandomSource(seed: name.seed ^ 0x4ED6_E2D5))
         if isHTTP, hedges.oneIn(5) { drawHedges(&hedges) }
+        var reloading = PlanSource(random: RandomSource(seed: name.seed ^ 0x4E10_AD52))
+        reloads = !keepsHealth && reloading.oneIn(6)
     }
 
     private mutating func drawPolicies(_ source: inout PlanSource) {

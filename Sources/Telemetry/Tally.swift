@@ -4,7 +4,7 @@
 import Base
 import Synchronization
 
-/// The counters of one backend or listener. Lives as long as the process.
+/// The counters of one backend or listener. Lives until its `Tallies.deallocate`.
 public struct Tally: BitwiseCopyable, @unchecked Sendable {
     /// The first worker's row.
     private let cells: UnsafeMutablePointer<Atomic<UInt64>>
@@ -59,6 +59,12 @@ public struct Tallies {
         // Zero bytes are counters at zero.
         cells = PagedMemory.reserve(byteCount: total * MemoryLayout<Atomic<UInt64>>.stride)
             .bindMemory(to: Atomic<UInt64>.self, capacity: total)
+    }
+
+    /// Gives the memory back. Nobody may use one of the tallies afterwards.
+    public func deallocate() {
+        let total = max(count * rowStride * workers, 1)
+        PagedMemory.release(cells, byteCount: total * MemoryLayout<Atomic<UInt64>>.stride)
     }
 
     public subscript(index: Int) -> Tally {

@@ -15,7 +15,7 @@ struct Command: Sendable {
 }
 
 enum Commands {
-    static let all = [run, check, explain, status, top, tail, demo, schema]
+    static let all = [run, check, plan, explain, status, top, tail, demo, schema]
 
     private static let run = Command(
         name: "run", arguments: "[-c FILE] [--drain-timeout SECONDS]",
@@ -25,6 +25,7 @@ enum Commands {
             "--drain-timeout SECONDS   how long sessions may go on after SIGTERM; default 30",
             "",
             "SIGTERM and SIGINT stop accepting and let sessions finish; a second one stops now.",
+            "SIGHUP applies the file anew, all of it or nothing; `weir plan` says before what that changes.",
             "SIGUSR1 opens the log files anew, after they were renamed.",
         ],
         example: "weir run -c /etc/weir/weir.yaml --drain-timeout 60"
@@ -54,6 +55,28 @@ enum Commands {
         let configuration = try ConfigurationFile.read(path)
         configuration.warnings(file: path).forEach { standardError($0) }
         standardOutput(try Check.report(configuration))
+        return 0
+    }
+
+    private static let plan = Command(
+        name: "plan", arguments: "FILE [-c FILE]",
+        summary: "say what a reload would change, and whom it would touch",
+        details: [
+            "FILE                  the configuration to come",
+            "-c, --config FILE     the one that runs; default as for `weir run`",
+            "",
+            "Compares what the two come to, defaults included, and changes nothing. Exits with 0 whether",
+            "there is a difference or not, and with 1 where one of the files has errors.",
+        ],
+        example: "weir plan new.yaml -c /etc/weir/weir.yaml"
+    ) { (arguments) throws(Failure) in
+        let running = try arguments.value("-c", "--config")
+        let path = try arguments.positional("FILE")
+        try arguments.finish()
+        let runningPath = if let running { running } else { try ConfigurationFile.defaultPath() }
+        let before = try ConfigurationFile.read(runningPath)
+        let after = try ConfigurationFile.read(path)
+        standardOutput(Plan.text(before, after))
         return 0
     }
 

@@ -24,6 +24,7 @@ import Testing
     let configuration = try read(fullFile)
     #expect(configuration.workers == .count(4))
     #expect(configuration.engine == .epoll)
+    #expect(configuration.watch)
     #expect(configuration.limits.sessions == 1000)
     #expect(configuration.limits.buffers == 64)
     #expect(configuration.limits.bufferSizeBytes == 4096)

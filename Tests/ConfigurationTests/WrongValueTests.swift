@@ -19,6 +19,7 @@ import Testing
         ("engine: iouring", "1:9 unknown engine `iouring`", "io_uring"),
         ("engine: IO-URING", "1:9 unknown engine `IO-URING`", "io_uring"),
         ("engine: kqueue", "1:9 unknown engine `kqueue`", nil),
+        ("watch: yes", "1:8 `yes` is neither `true` nor `false`", "true"),
         ("limits: 5", "1:9 found `5`", nil),
         ("limits: { sessions: 1000001 }", "1:21 `1000001` is out of range", nil),
         ("limits: { buffers: 15 }", "1:20 `15` is out of range", nil),

@@ -26,13 +26,15 @@ private let text = """
       c: { backends: [10.0.0.1:80], keep_alive: { idle: 0, idle_timeout: 9s } }
     """
 
-private func snapshot() throws -> Snapshot {
+private func generation() throws -> Generation {
     let configuration = try Configuration.read(Array(text.utf8), file: "test", environment: { _ in nil })
-    return Snapshot(configuration) { _ in .init(ipv4: 0x0A00_0001, port: 80) }
+    return Generation(configuration, sockets: [], seed: 1) { _ in .init(ipv4: 0x0A00_0001, port: 80) }
 }
 
 @Test func listenersHaveWhatTheirModeNeeds() throws {
-    let snapshot = try snapshot()
+    let generation = try generation()
+    defer { withExtendedLifetime(generation) {} }
+    let snapshot = generation.snapshot
     #expect(snapshot.headerSizeBytes == 8192)
     #expect(snapshot.headerLimit == 64)
     #expect(snapshot.listener(0).pointee.http == nil)
@@ -62,7 +64,9 @@ private func snapshot() throws -> Snapshot {
 }
 
 @Test func poolsSayWhatTheyKeep() throws {
-    let snapshot = try snapshot()
+    let generation = try generation()
+    defer { withExtendedLifetime(generation) {} }
+    let snapshot = generation.snapshot
     #expect(snapshot.pool(0).pointee.hash == nil)
     #expect(snapshot.pool(0).pointee.idleConnections == 64)
     #expect(snapshot.pool(0).pointee.requestsPerConnection == Int.max)
@@ -102,8 +106,10 @@ func trustedPeers(peer: ClientAddress, isTrusted: Bool) throws {
             backends: [{ name: spare, address: "10.0.0.1:80", backup: true }, { name: one, address: "10.0.0.2:80" }]
         """
     let configuration = try Configuration.read(Array(text.utf8), file: "test", environment: { _ in nil })
-    let snapshot = Snapshot(configuration) { _ in .init(ipv4: 0x0A00_0001, port: 80) }
-    let pool = snapshot.pool(0)
+    let generation = Generation(configuration, sockets: [], seed: 1) { _ in .init(ipv4: 0x0A00_0001, port: 80)
+    }
+    defer { withExtendedLifetime(generation) {} }
+    let pool = generation.snapshot.pool(0)
     #expect(pool.pointee.balance.policy == .ketama)
     #expect(
         (0..<2).map { String(decoding: pool.pointee.backends[$0].name, as: UTF8.self) } == ["one", "spare"])

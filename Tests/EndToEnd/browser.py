@@ -5,6 +5,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -30,7 +31,7 @@ class Browser:
         self.process = subprocess.Popen(
             ["bash", "-c", f'exec "$@" 3<&{to_browser} 4>&{from_browser}', "bash", *command],
             pass_fds=(to_browser, from_browser), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL)
+            stderr=subprocess.DEVNULL, start_new_session=True)
         os.close(to_browser)
         os.close(from_browser)
         self._received = b""
@@ -108,7 +109,8 @@ class Browser:
         return base64.b64decode(self.ask("Page.captureScreenshot", format="png")["data"])
 
     def close(self):
-        self.process.kill()
+        # With its helpers, which write into the folder.
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         os.close(self._input)
         os.close(self._output)

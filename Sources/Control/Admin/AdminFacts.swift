@@ -1,4 +1,4 @@
-// What the admin API is asked for, and out of what it answers: the configuration and snapshot that are served, and
+// What the admin API is asked for, and out of what it answers: the configuration that is served, and
 // the memory that workers count in.
 
 import Configuration
@@ -17,11 +17,12 @@ enum AdminPath: String, CaseIterable {
 
 /// Everything that is shown. A reload makes another one.
 struct AdminFacts: @unchecked Sendable {
-    var configuration: Configuration
-    var snapshot: Snapshot
-    var engine: Engine
+    let generation: Generation
+    var configuration: Configuration { generation.configuration }
+    var snapshot: Snapshot { generation.snapshot }
+    let engine: Engine
     /// What each listener is bound to.
-    var addresses: [[Address]]
+    let addresses: [[Address]]
     let threads: [WorkerThread]
     let shared: UnsafePointer<SharedState>
     /// Of the process: on the monotonic clock, and since 1970.

@@ -91,7 +91,7 @@ struct Figures {
             return ListenerFigures(
                 name: listener.name, mode: listener.mode,
                 addresses: facts.addresses[index].map(\.description),
-                sessions: shared.pointee.sessionCount(ofListener: index),
+                sessions: plan.pointee.sessionCount,
                 sessionLimit: listener.limits.sessions,
                 counters: ListenerCounter.allCases.map { plan.pointee.total($0) },
                 durations: (0..<DurationBuckets.count).map { plan.pointee.durations(inBucket: $0) })

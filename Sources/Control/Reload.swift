@@ -1,0 +1,172 @@
+// Applies the configuration file anew, on SIGHUP or when it has changed on the disk: all of it, or nothing.
+//
+//   wanted -> (read, resolve, bind; an error ends it here) -> published -> every worker has taken it -> reported
+//
+// One reload at a time; what is asked for meanwhile comes afterwards. docs/reload.md says what becomes of whom.
+
+import Base
+import Configuration
+import Dataplane
+import Glibc
+import Telemetry
+
+/// Which version of a file this is, as far as stat(2) tells.
+struct FileStamp: Equatable {
+    private let device: UInt64
+    private let inode: UInt64
+    private let byteCount: Int
+    private let seconds: Int
+    private let nanoseconds: Int
+
+    /// nil where there is none.
+    init?(_ path: String) {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        (device, inode, byteCount) = (UInt64(status.st_dev), UInt64(status.st_ino), Int(status.st_size))
+        (seconds, nanoseconds) = (status.st_mtim.tv_sec, status.st_mtim.tv_nsec)
+    }
+}
+
+/// Where a reload is.
+struct Reload {
+    var isWanted = false
+    /// What runs, as the file says it: sizes are those that were asked for.
+    var configured: Configuration
+    /// Workers are taking it since then.
+    var beganAt: Double?
+    var changes: [ConfigurationChange] = []
+    /// Sockets that are listened on no more.
+    var dropped: [BoundAddress] = []
+    /// The file as it was read last, or tried to.
+    var watched: FileStamp?
+    /// As it was at the last look: a file that is being written is left to settle for one look.
+    var seen: FileStamp?
+}
+
+extension Server {
+    private static var takingMilliseconds: Int32 { 2 }
+    private static var lookMilliseconds: Int32 { 500 }
+    /// A socket that the last reload took away may be closing still.
+    private static var bindAttempts: Int { 50 }
+
+    /// nil where nothing is to be looked after.
+    func timeUntilReloadLook() -> Int32? {
+        if reload.beganAt != nil { return Self.takingMilliseconds }
+        return generations.hasReplaced || generations.current.configuration.watch
+            ? Self.lookMilliseconds : nil
+    }
+
+    /// Once a turn of the control thread.
+    func checkReload() {
+        finishReload()
+        if generations.hasReplaced { generations.reclaim() }
+        guard reload.beganAt == nil, shared.pointee.command == .run else { return }
+        lookAtFile()
+        guard reload.isWanted else { return }
+        reload.isWanted = false
+        beginReload()
+    }
+
+    private func lookAtFile() {
+        guard generations.current.configuration.watch else { return }
+        let stamp = FileStamp(options.configurationName)
+        defer { reload.seen = stamp }
+        if let stamp, stamp != reload.watched, stamp == reload.seen { reload.isWanted = true }
+    }
+
+    private func beginReload() {
+        let path = options.configurationName
+        reload.watched = FileStamp(path)
+        do throws(Failure) {
+            if path.isEmpty { throw Failure("there is no file that it came from") }
+            let wanted = try ConfigurationFile.read(path)
+            reload.changes = reload.configured.changes(to: wanted)
+            try apply(generations.current.configuration.reloading(wanted))
+            reload.configured = reload.configured.reloading(wanted)
+        } catch {
+            events.write(.error, "reload_failed") { record in
+                record.text("configuration", path)
+                record.number("number", UInt64(generations.current.number))
+                record.text("cause", error.message)
+            }
+        }
+    }
+
+    private func apply(_ configuration: Configuration) throws(Failure) {
+        let addresses = try Self.resolve(configuration)
+        let next = try bind(configuration)
+        let sockets = threads.indices.map(next.sockets)
+        guard sockets.allSatisfy({ $0.count <= Worker.socketLimit(atStart: firstSocketCount) }) else {
+            next.dropped(to: listening).flatMap { Set($0.descriptors) }.forEach { close($0) }
+            throw Failure("more addresses to bind than this process has room for; restart it")
+        }
+        reload.dropped = listening.dropped(to: next)
+        reload.beganAt = monotonicSeconds()
+        Systemd.notify("RELOADING=1\nMONOTONIC_USEC=\(UInt64(monotonicSeconds() * 1_000_000))")
+        listening = next
+        let generation = Generation(configuration, after: generations.current, sockets: sockets, seed: seed) {
+            $0.address.socketAddress ?? addresses[$0.address]!
+        }
+        let isProbedAlike = generation.successions.enumerated().allSatisfy { $1.isSame && $1.before == $0 }
+        if probing != nil, !isProbedAlike { probing?.stop() }
+        generations.replace(with: generation)
+        showToAdmin(generation)
+        alerts?.follow(generation)
+        followBackends(generation, isProbedAlike)
+        generation.publish(shared)
+        threads.forEach { $0.wake() }
+        // A successor may bind the paths from here on.
+        reload.dropped.compactMap(\.unixPath).forEach { unlink($0) }
+    }
+
+    /// Whoever asks backends asks those of the new configuration.
+    private func followBackends(_ generation: Generation, _ isProbedAlike: Bool) {
+        do throws(Failure) {
+            try health.follow(generation)
+            if isProbedAlike, probing != nil { return }
+            probing = LoadProbing(generation, engine, events)
+            try probing?.start()
+        } catch {
+            events.write(.error, "checks_failed") { $0.text("cause", error.message) }
+        }
+    }
+
+    private func bind(_ configuration: Configuration) throws(Failure) -> Listening {
+        for _ in 1..<Self.bindAttempts {
+            do throws(Failure) {
+                return try listening.next(configuration)
+            } catch {
+                guard error.code == EADDRINUSE, !reload.dropped.isEmpty else { throw error }
+                usleep(2000)
+            }
+        }
+        return try listening.next(configuration)
+    }
+
+    /// Every worker has taken it: says so.
+    private func finishReload() {
+        let generation = generations.current
+        guard let beganAt = reload.beganAt, generation.isTaken, generation.hasLetGoOfSockets else { return }
+        reload.beganAt = nil
+        reload.dropped.filter(\.isShared).forEach { close($0.descriptors[0]) }
+        for change in reload.changes where change.kind != .removed {
+            guard case .listener(let name) = change.subject,
+                let index = generation.configuration.listeners.firstIndex(where: { $0.name == name })
+            else { continue }
+            reportListener(generation.configuration, index)
+        }
+        let kept = reload.changes.filter(\.needsRestart).flatMap(\.details)
+        events.write(kept.isEmpty ? .info : .warning, "reloaded") { record in
+            record.text("configuration", options.configurationName)
+            record.number("number", UInt64(generation.number))
+            record.number("taken_us", UInt64((monotonicSeconds() - beganAt) * 1_000_000))
+            let changes = reload.changes.filter { !$0.needsRestart }
+            record.number("changes", UInt64(changes.count))
+            // A record has its limit: `weir plan` says all.
+            let shown = changes.prefix(16).map(\.description).joined(separator: "; ")
+            if !shown.isEmpty { record.text("changed", shown) }
+            if !kept.isEmpty { record.text("needs_restart", kept.joined(separator: "; ")) }
+        }
+        Systemd.notify("READY=1\nSTATUS=serving")
+    }
+}
