@@ -146,7 +146,7 @@ extension Worker {
         let connection = connections[number]
         connection.pointee.session = BackendConnection.none
         if !mutant(.hedgeNotReleased) { releaseHedged(connection) }
-        if mutant(.hedgeLoserKept), connection.pointee.queue.isEmpty {
+        if mutant(.hedgeLoserKept), connection.pointee.inKernel == InKernel(.receiveFromBackend) {
             connection.pointee.state = .idle
             idleConnections.add(number, connections)
             return

@@ -34,17 +34,15 @@ func oneInTwentyTakesLonger(seed: UInt64) {
 
 @Test func aPoolThatChangesIsFollowed() throws {
     let slow = estimate(40) { 50_000_000 }
-    #expect(slow.estimate(after: 20) == 50_000_000)
-    let fast = estimate(300, slow) { 1_000_000 }
+    #expect((40_000_000...60_000_000).contains(try #require(slow.estimate(after: 20))))
+    let fast = estimate(600, slow) { 1_000_000 }
     #expect(try #require(fast.estimate(after: 20)) < 2_000_000)
-    let slowAgain = estimate(20, fast) { 50_000_000 }
-    #expect(slowAgain.estimate(after: 20) == 50_000_000)
+    let slowAgain = estimate(40, fast) { 50_000_000 }
+    #expect(try #require(slowAgain.estimate(after: 20)) > 40_000_000)
 }
 
-@Test func oneAnswerThatNeverCameIsNotRememberedForEver() throws {
+@Test func oneAnswerThatNeverCameChangesLittle() throws {
     var quantile = estimate(100) { 1_000_000 }
     quantile.observe(nanoseconds: UInt64.max)
     #expect(try #require(quantile.estimate(after: 20)) < 1_400_000)
-    quantile = estimate(100) { UInt64.max }
-    #expect(quantile.estimate(after: 20) == UInt64.max)
 }
