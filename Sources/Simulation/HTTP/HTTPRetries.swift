@@ -144,10 +144,10 @@ extension HTTPLedger {
     }
 
     /// Where everybody can be connected to, nobody has another try before all others had as many. A hedge passes over
-    /// those without a kept connection.
+    /// those without a kept connection, and a pool that is replaced may forget whom a request has asked.
     private func checkTurn(_ connection: Int32, _ facts: RequestFacts) {
         let pool = pool(ofClient: facts.client)
-        guard plan.isStrict, requests[Int(facts.plan.number)].tries.possibleHedge == nil,
+        guard plan.isStrict, !plan.reloads, requests[Int(facts.plan.number)].tries.possibleHedge == nil,
             let backend = backendIndex(connection, pool)
         else { return }
         let counts = pool.backends.indices.map { index in facts.tries.backends.count { $0 == index } }
