@@ -147,7 +147,10 @@ extension HTTPLedger {
     /// those without a kept connection, and a pool that is replaced may forget whom a request has asked.
     private func checkTurn(_ connection: Int32, _ facts: RequestFacts) {
         let pool = pool(ofClient: facts.client)
-        guard plan.isStrict, !plan.reloads, requests[Int(facts.plan.number)].tries.possibleHedge == nil,
+        // A try whose time is short may be over before its backend has seen anything of it.
+        guard plan.isStrict, !plan.reloads, listener(ofClient: facts.client).retry?.perTryNanoseconds == nil,
+            requests[Int(facts.plan.number)].tries.possibleHedge == nil,
+            !pool.backends.contains(where: \.isBackup),
             let backend = backendIndex(connection, pool)
         else { return }
         let counts = pool.backends.indices.map { index in facts.tries.backends.count { $0 == index } }
