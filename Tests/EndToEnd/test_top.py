@@ -83,7 +83,7 @@ def test_it_follows_what_happens_and_its_keys_work(start_admin, new_script, term
     top.wait_for(r"p goes on")
     top.press("p", "q")
     wait_until(lambda: top.tmux("list-panes", "-F", "#{pane_dead}").strip() == "1", "its end")
-    assert top.tmux("list-panes", "-F", "#{pane_dead_status}").strip() == "0"
+    wait_until(lambda: top.tmux("list-panes", "-F", "#{pane_dead_status}").strip() == "0", "its status, 0")
 
 
 @needs_tmux
