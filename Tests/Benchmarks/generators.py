@@ -87,7 +87,7 @@ class WeirBench(Generator):
         return self.child
 
     def origin_address(self, bench, usual):
-        return "127.0.3.1", bench.addresses.origin_port
+        return "127.0.4.1", bench.addresses.origin_port
 
     def drive(self, bench, cell, address, seconds):
         """Runs once and returns what was counted."""
