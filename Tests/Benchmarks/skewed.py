@@ -23,10 +23,12 @@ from processes import Addresses, BenchError, Child, Cores, Guard, busy_seconds, 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # All that need no key, as docs/balancing.md has them.
-POLICIES = ("round_robin", "random", "least_connections", "power_of_two", "adaptive", "peak_ewma")
+POLICIES = ("round_robin", "random", "least_connections", "power_of_two", "adaptive", "peak_ewma", "prequal")
 # What the others are compared with, and how much lower the p99 of these has to be.
 GROUND = "round_robin"
-TARGETS = {"peak_ewma": 3}
+# What a policy needs beside its name.
+SETTINGS = {"prequal": "    prequal: { path: /load }\n"}
+TARGETS = {"peak_ewma": 3, "prequal": 3}
 
 FAST, SLOW = "2ms", "20ms"
 DELAYS = {"a": FAST, "b": FAST, "slow": SLOW}
@@ -39,7 +41,7 @@ listeners:
 pools:
   origins:
     balance: {policy}
-    backends:
+{settings}    backends:
 {backends}
 """
 
@@ -84,7 +86,7 @@ def start_weir(lab, policy, listen, origins):
     backends = "\n".join(
         f"      - {{ name: {name}, address: {host}:{port} }}" for name, (_, (host, port)) in origins.items())
     with open(path, "w") as file:
-        file.write(CONFIGURATION.format(listen=f"{listen[0]}:{listen[1]}", policy=policy, backends=backends))
+        file.write(CONFIGURATION.format(listen=f"{listen[0]}:{listen[1]}", policy=policy, settings=SETTINGS.get(policy, ""), backends=backends))
     weir = Child("weir", [lab.options.weir, "run", "-c", path, "--drain-timeout", "1"], lab.cores.proxy, lab.directory)
     weir.wait_until_listening(listen)
     return weir
