@@ -74,6 +74,8 @@ public struct Connection: BitwiseCopyable {
 
     /// When bytes were last moved between the worker and this connection, as far as the worker can tell.
     public var movedAt: UInt64 = 0
+    /// When the worker last asked to send on it.
+    public internal(set) var sendBegunAt: UInt64 = 0
     public internal(set) var windowOpenedAt: UInt64 = 0
     public var acceptedAt: UInt64 = 0
     public var closedAt: UInt64 = 0

@@ -60,6 +60,7 @@ extension SimulatedKernel {
 
     private func submitSend(_ entry: io_uring_sqe, _ object: DescriptorEntry) {
         guard object.kind == .connection else { return refuse(entry, "send") }
+        connections[Int(object.index)].sendBegunAt = now
         if connections[Int(object.index)].sending >= 0 { fail("two sends on descriptor \(entry.fd)") }
         var operation = Operation(
             kind: .send, token: entry.user_data, descriptor: entry.fd, object: object.index)

@@ -143,13 +143,12 @@ extension HTTPLedger {
         return settings.takes(status: answer.plan.status) ? nil : "it was answered \(answer.plan.status)"
     }
 
-    /// Where everybody can be connected to, nobody has another try before all others had as many. Where there are
-    /// hedges, they pass over those without a kept connection; and a pool that is replaced may forget whom a request has asked.
+    /// Where everybody can be connected to, nobody has another try before all others had as many. A hedge that was given
+    /// up before its backend had seen it is a try too, so worlds with hedges are left out.
     private func checkTurn(_ connection: Int32, _ facts: RequestFacts) {
         let pool = pool(ofClient: facts.client)
-        // A try whose time is short may be over before its backend has seen anything of it.
-        guard plan.isStrict, !plan.reloads, let retry = listener(ofClient: facts.client).retry,
-            retry.perTryNanoseconds == nil, !retry.hedges, let backend = backendIndex(connection, pool)
+        guard plan.isStrict, listener(ofClient: facts.client).retry?.hedges != true,
+            let backend = backendIndex(connection, pool)
         else { return }
         let counts = pool.backends.indices.map { index in facts.tries.backends.count { $0 == index } }
         if counts[backend] > counts.min()! {
