@@ -47,6 +47,7 @@ public final class Server {
     private var memory: MemoryWatch?
     /// While draining: when sessions are cut, when progress is reported next, and when workers that still
     /// wait (for somebody to read their log) are left behind.
+    private var drain: Drain?
     private var stopAt = Double.infinity
     private var reportAt = Double.infinity
     private var leaveAt = Double.infinity
@@ -60,7 +61,7 @@ public final class Server {
         self.options = options
         signals = try Self.takeSignals()
         reports = weir_eventfd()
-        reload = Reload(configured: configuration)
+        reload = Reload(configuration, file: options.configurationName)
         var configuration = configuration
         let sizing = Sizing(configuration, backlog: Worker.backlog)
         let configuredSessions = configuration.limits.sessions
@@ -82,7 +83,6 @@ public final class Server {
         generations = Generations(first)
         shared = .allocate(capacity: 1)
         shared.initialize(to: SharedState(sessionLimit: configuration.limits.sessions))
-        reload.watched = FileStamp(options.configurationName)
         self.engine = engine
         probing = LoadProbing(first, engine, events)
         health = try HealthKeeping(first, engine, events)
@@ -250,7 +250,8 @@ public final class Server {
         AdminFacts(
             generation: generation, engine: engine,
             addresses: generation.configuration.listeners.indices.map(listening.addresses), threads: threads,
-            shared: shared, startedAt: startedAt, startedAtSince1970: startedAtSince1970)
+            shared: shared, startedAt: startedAt, startedAtSince1970: startedAtSince1970,
+            history: reload.history, drain: drain)
     }
 
     private func waitForReport() {
@@ -281,6 +282,7 @@ public final class Server {
         }
         checkReload()
         takeCommands()
+        checkRollback()
         checkDrain()
     }
 
@@ -306,7 +308,7 @@ public final class Server {
     private func handle(signal: Int32) {
         switch signal {
         case SIGTERM, SIGINT:
-            if shared.pointee.command == .run { drain() } else { stop("a second signal") }
+            if shared.pointee.command == .run { beginDrain() } else { stop("a second signal") }
         case SIGHUP: reload.wantedBy = .signal
         case SIGUSR1:
             do throws(Failure) {
@@ -323,13 +325,15 @@ public final class Server {
         }
     }
 
-    private func drain() {
+    private func beginDrain() {
         let now = monotonicSeconds()
         stopAt = now + Double(options.drainTimeoutSeconds)
         reportAt = now + Self.reportSeconds
+        drain = Drain(beganAt: now, endsAt: stopAt)
         reportDrain(secondsLeft: Double(options.drainTimeoutSeconds))
         Systemd.notify("STOPPING=1\nSTATUS=draining")
         ask(.drain)
+        showToAdmin(generations.current)
         // A successor may bind the paths from here on, and what is there when this process ends is the
         // successor's. The sockets are closed when the last worker has let go of them.
         listening.removeUnixSockets()
@@ -404,7 +408,7 @@ public final class Server {
     }
 }
 
-private func secondsSince1970() -> Double {
+func secondsSince1970() -> Double {
     var time = timespec()
     clock_gettime(CLOCK_REALTIME, &time)
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9

@@ -12,6 +12,7 @@ enum AdminPath: String, CaseIterable {
     case backends = "/lb/backends"
     case config = "/lb/config"
     case sessions = "/lb/sessions"
+    case history = "/lb/history"
     case metrics = "/metrics"
 }
 
@@ -28,6 +29,9 @@ struct AdminFacts: @unchecked Sendable {
     /// Of the process: on the monotonic clock, and since 1970.
     let startedAt: Double
     let startedAtSince1970: Double
+    let history: History
+    /// nil while it serves.
+    let drain: Drain?
 
     func answer(_ path: AdminPath, _ request: AdminRequest) -> AdminAnswer {
         switch path {
@@ -41,6 +45,7 @@ struct AdminFacts: @unchecked Sendable {
             return AdminAnswer(
                 contentType: "application/yaml", body: Array(configuration.withoutSecrets.rendered().utf8))
         case .sessions: return .json { Figures(self).writeSessions(to: &$0) }
+        case .history: return .json { history.write(to: &$0) }
         case .metrics:
             var metrics = MetricsWriter(isOpenMetrics: request.wantsOpenMetrics)
             Figures(self).write(to: &metrics)
@@ -56,6 +61,7 @@ struct AdminFacts: @unchecked Sendable {
                 $0.string("status", command.word)
                 $0.string("version", Version.text)
                 $0.number("uptime_s", Int(monotonicSeconds() - startedAt))
+                drain.write("draining", sessions: shared.pointee.sessionCount, to: &$0)
             }
         }
     }
