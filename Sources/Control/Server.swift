@@ -1,6 +1,6 @@
 // The life of `weir run`: take what is needed (descriptors, engine, logs, sockets, addresses), start the
-// workers, then wait for signals. SIGTERM drains and a second one stops; SIGHUP applies the file anew (Reload.swift),
-// SIGUSR1 opens the logs anew.
+// workers, then wait for signals and commands (Commands.swift). SIGTERM drains and a second one stops; SIGHUP applies
+// the file anew (Reload.swift), SIGUSR1 opens the logs anew.
 
 import Base
 import CLinux
@@ -41,7 +41,7 @@ public final class Server {
     let health: HealthKeeping
     let alerts: Alerts?
     /// nil where nobody may look.
-    private let admin: AdminServer?
+    let admin: AdminServer?
     private let startedAt = monotonicSeconds()
     private let startedAtSince1970 = secondsSince1970()
     private var memory: MemoryWatch?
@@ -89,7 +89,7 @@ public final class Server {
         alerts = Alerts(
             first, engine, events,
             webhook: configuration.alerts?.webhook.map { $0.address.socketAddress ?? addresses[$0.address]! })
-        admin = configuration.admin.map { AdminServer($0) }
+        admin = if let settings = configuration.admin { try AdminServer(settings) } else { nil }
         report(configuration, engine, sizing, configuredSessions: configuredSessions)
         do throws(Failure) {
             try admin?.open()
@@ -267,9 +267,10 @@ public final class Server {
         var wanted = [
             pollfd(fd: signals, events: Int16(POLLIN), revents: 0),
             pollfd(fd: reports, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: commandsDescriptor, events: Int16(POLLIN), revents: 0),
         ]
         // A worker that ends reports; that the last session ended, and what backends are due, is looked for.
-        poll(&wanted, 2, timeUntilNextLook())
+        poll(&wanted, nfds_t(wanted.count), timeUntilNextLook())
         health.tick()
         alerts?.tick()
         lookAtMemory()
@@ -280,6 +281,7 @@ public final class Server {
             handle(signal: Int32(info.ssi_signo))
         }
         checkReload()
+        takeCommands()
         checkDrain()
     }
 
@@ -306,7 +308,7 @@ public final class Server {
         switch signal {
         case SIGTERM, SIGINT:
             if shared.pointee.command == .run { drain() } else { stop("a second signal") }
-        case SIGHUP: reload.isWanted = true
+        case SIGHUP: reload.wantedBy = .signal
         case SIGUSR1:
             do throws(Failure) {
                 try logs.reopen()

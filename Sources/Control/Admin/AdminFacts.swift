@@ -29,16 +29,7 @@ struct AdminFacts: @unchecked Sendable {
     let startedAt: Double
     let startedAtSince1970: Double
 
-    func answer(_ request: AdminRequest) -> AdminAnswer {
-        guard let path = AdminPath(rawValue: request.path) else { return Self.notFound }
-        guard request.method == .get || request.method == .head else {
-            return .error(405, "only GET and HEAD are answered")
-        }
-        if request.hasBody { return .error(413, "a request here has no body") }
-        return answer(path, request)
-    }
-
-    private func answer(_ path: AdminPath, _ request: AdminRequest) -> AdminAnswer {
+    func answer(_ path: AdminPath, _ request: AdminRequest) -> AdminAnswer {
         switch path {
         case .dashboard:
             return AdminAnswer(
@@ -69,12 +60,13 @@ struct AdminFacts: @unchecked Sendable {
         }
     }
 
-    private static var notFound: AdminAnswer {
+    static var notFound: AdminAnswer {
         .json(404) { writer in
             writer.object {
                 $0.string("error", "there is nothing at this path")
                 $0.array("paths") { paths in
                     AdminPath.allCases.forEach { paths.string(nil, $0.rawValue) }
+                    AdminAction.allCases.forEach { paths.string(nil, $0.path) }
                 }
             }
         }
