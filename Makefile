@@ -7,6 +7,9 @@ bindir = $(PREFIX)/bin
 mandir = $(PREFIX)/share/man
 unitdir = $(PREFIX)/lib/systemd/system
 exampledir = $(PREFIX)/share/doc/weir/examples
+bashdir = $(PREFIX)/share/bash-completion/completions
+zshdir = $(PREFIX)/share/zsh/site-functions
+fishdir = $(PREFIX)/share/fish/vendor_completions.d
 
 SWIFT = swift
 # Debian's own Python: python3-pytest belongs to it.
@@ -18,8 +21,8 @@ build_packages = binutils libc6-dev libstdc++-12-dev liburing-dev libxxhash-dev 
 # What `weir demo` asks one to type.
 run_packages = curl
 # What the tests start, look into the program with, or are written in.
-test_packages = chromium curl nginx postgresql prometheus python3 python3-prometheus-client python3-pytest \
-	python3-websockets redis-server redis-tools tmux wrk
+test_packages = chromium curl fish man-db nginx postgresql prometheus python3 python3-prometheus-client \
+	python3-pytest python3-websockets redis-server redis-tools tmux wrk zsh
 bench_packages = haproxy libnginx-mod-stream nginx python3 wrk
 
 FUZZ_SECONDS = 60
@@ -82,21 +85,29 @@ bench: bench-packages build weir-bench ## measure Weir side by side with HAProxy
 chaos: bench-packages build ## kill, stop and start backends under load, and count what clients notice
 	$(PYTHON) Tests/Chaos/chaos.py --weir $(WEIR)
 
-install: ## install program, man page, systemd unit, sample configurations (PREFIX, DESTDIR)
+install: ## install program, manual, completions, systemd unit, sample configurations (PREFIX, DESTDIR)
 	@test -x $(WEIR) || { echo 'Run make build first (as yourself), then make install.'; exit 1; }
 	install -D -m 755 $(WEIR) $(DESTDIR)$(bindir)/weir
-	$(WEIR) --man > .build/weir.1
-	install -D -m 644 .build/weir.1 $(DESTDIR)$(mandir)/man1/weir.1
+	@mkdir -p .build/install
+	for page in $$($(WEIR) --man --list); do \
+		$(WEIR) --man $$page > .build/install/$$page && install -D -m 644 .build/install/$$page \
+			$(DESTDIR)$(mandir)/man$${page##*.}/$$page || exit 1; done
+	for shell in bash zsh fish; do $(WEIR) completions $$shell > .build/install/$$shell || exit 1; done
+	install -D -m 644 .build/install/bash $(DESTDIR)$(bashdir)/weir
+	install -D -m 644 .build/install/zsh $(DESTDIR)$(zshdir)/_weir
+	install -D -m 644 .build/install/fish $(DESTDIR)$(fishdir)/weir.fish
 	sed -e 's|/usr/local/bin|$(bindir)|g' -e 's|/etc/weir|$(sysconfdir)/weir|g' \
-		configs/weir.service > .build/weir.service
-	install -D -m 644 .build/weir.service $(DESTDIR)$(unitdir)/weir.service
+		configs/weir.service > .build/install/weir.service
+	install -D -m 644 .build/install/weir.service $(DESTDIR)$(unitdir)/weir.service
 	test -e $(DESTDIR)$(sysconfdir)/weir/weir.yaml || \
 		install -D -m 644 configs/tcp.yaml $(DESTDIR)$(sysconfdir)/weir/weir.yaml
 	for sample in $(samples); do \
 		install -D -m 644 configs/$$sample $(DESTDIR)$(exampledir)/$$sample || exit 1; done
 
 uninstall: ## remove what install put there, but for the configuration
-	rm -f $(DESTDIR)$(bindir)/weir $(DESTDIR)$(mandir)/man1/weir.1 $(DESTDIR)$(unitdir)/weir.service
+	rm -f $(DESTDIR)$(bindir)/weir $(DESTDIR)$(unitdir)/weir.service
+	rm -f $(DESTDIR)$(mandir)/man1/weir.1 $(DESTDIR)$(mandir)/man1/weir-*.1 $(DESTDIR)$(mandir)/man5/weir.yaml.5
+	rm -f $(DESTDIR)$(bashdir)/weir $(DESTDIR)$(zshdir)/_weir $(DESTDIR)$(fishdir)/weir.fish
 	for sample in $(samples); do rm -f $(DESTDIR)$(exampledir)/$$sample; done
 
 clean: ## remove everything that was built
