@@ -10,6 +10,8 @@ public struct LoadOptions: Sendable {
     /// Connections that carry measured requests, over all threads.
     public var connections = 64
     public var durationNanoseconds: UInt64 = 10_000_000_000
+    /// The run ends when so many requests were begun and answered, over all threads, if its time is not over before.
+    public var requests: Int?
     /// Requests a second over all threads, whatever the answers do; nil for a closed loop, in which each
     /// connection has one request under way all the time.
     public var rate: Double?
@@ -49,6 +51,9 @@ public struct LoadOptions: Sendable {
         }
         for header in headers where !header.contains(":") || header.utf8.contains(where: { $0 < 0x20 }) {
             throw BenchError("--header wants 'NAME: VALUE', not `\(header)`")
+        }
+        if let requests, requests < threads {
+            throw BenchError("\(threads) threads need at least \(threads) requests, not \(requests)")
         }
         if durationNanoseconds == 0 { throw BenchError("--duration is longer than 0") }
         if mode == .tcp, mix != nil, sizeBytes != nil { throw BenchError("either --size or --mix, not both") }

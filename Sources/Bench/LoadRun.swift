@@ -107,7 +107,8 @@ public enum LoadRun {
         return LoadPlan(
             isHTTP: options.mode == .http, isFresh: options.isFresh,
             measuredConnections: share(options.connections), slowReaders: share(options.slowReaders),
-            rate: options.rate, durationNanoseconds: options.durationNanoseconds, thread: thread,
+            rate: options.rate, durationNanoseconds: options.durationNanoseconds,
+            requestLimit: options.requests.map { UInt64(share($0)) } ?? .max, thread: thread,
             threads: options.threads)
     }
 

@@ -36,6 +36,7 @@ func load(_ words: [String]) throws(BenchError) -> Int32 {
     if let time = try arguments.value("--duration") {
         options.durationNanoseconds = try Quantities.duration(time)
     }
+    options.requests = try arguments.number("--requests", within: 1...1_000_000_000_000)
     if let text = try arguments.value("--rate") {
         guard let rate = Double(text), rate > 0, rate <= 1e8 else {
             throw BenchError("--rate wants a number of requests a second above 0, not `\(text)`")

@@ -200,7 +200,7 @@ class Child:
             time.sleep(0.0002)
         raise BenchError(f"{self.name} does not listen on {address} after {within_seconds} s:\n{self.log()[-2000:]}")
 
-    def stop(self):
+    def stop(self, within_seconds=3):
         """Ends the group, gently first. Returns the exit status of the program, None where it had to be killed."""
         if self not in Child.living:
             return self.process.returncode
@@ -208,7 +208,7 @@ class Child:
         if self.process.poll() is None:
             self.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            status = self.process.wait(3)
+            status = self.process.wait(within_seconds)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):

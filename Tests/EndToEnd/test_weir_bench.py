@@ -61,6 +61,18 @@ def test_load_and_origin_agree_over_http(new_origin, arguments):
 
 
 @pytest.mark.parametrize("arguments", [
+    [], ["--connections", "1"], ["--connections", "200"], ["--fresh"], ["--rate", "2000"], ["--threads", "3"],
+], ids=" ".join)
+def test_a_load_ends_after_so_many_requests(new_origin, arguments):
+    origin = new_origin()
+    found = load(origin.address, "--requests", "100", "--duration", "60s", *arguments)
+    counts = origin.counts()
+    check_agreement(found, counts)
+    assert found["answered"] == found["answered_in_time"] == 100
+    assert found["seconds"] < 30
+
+
+@pytest.mark.parametrize("arguments", [
     [], ["--size", "1"], ["--size", "2MiB", "--connections", "4"], ["--fresh"], ["--mix", "1:5,1000:4,300KiB"],
     ["--rate", "500"],
 ], ids=" ".join)
