@@ -14,8 +14,7 @@ enum Help {
         weir-bench load --target ADDRESS [options]       measure, print, exit (1: nothing was answered)
           --mode http|tcp       requests, or messages and as many bytes back (http)
           --connections N       (64)
-          --duration TIME       (10s)
-          --requests N          end after so many, if the time is not over before
+          --duration TIME       (10s); --requests N ends it after so many requests, if they come first
           --rate N              open loop: N requests a second, whatever the answers do; latency counts
                                 from when a request was to start. Without it: closed loop
           --fresh               a new connection for each request
