@@ -30,11 +30,15 @@ public struct LoadOptions: Sendable {
     /// Connections on top that read their responses slowly and are not measured.
     public var slowReaders = 0
     public var threads = 1
+    /// Says `running` on standard error when connections are made and requests begin. Who asks for it also keeps
+    /// the connections until it is told to end, so that neither is in what is measured meanwhile.
+    public var holds = false
 
     public init(target: Target) { self.target = target }
 
     /// What cannot be, in words.
     func check() throws(BenchError) {
+        if holds, threads > 1 { throw BenchError("--hold is for one thread") }
         if connections < threads {
             throw BenchError("\(threads) threads need at least \(threads) connections, not \(connections)")
         }

@@ -108,8 +108,8 @@ public enum LoadRun {
             isHTTP: options.mode == .http, isFresh: options.isFresh,
             measuredConnections: share(options.connections), slowReaders: share(options.slowReaders),
             rate: options.rate, durationNanoseconds: options.durationNanoseconds,
-            requestLimit: options.requests.map { UInt64(share($0)) } ?? .max, thread: thread,
-            threads: options.threads)
+            requestLimit: options.requests.map { UInt64(share($0)) } ?? .max, saysRunning: options.holds,
+            thread: thread, threads: options.threads)
     }
 
     /// True where a signal ended it.

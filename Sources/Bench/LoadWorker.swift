@@ -25,6 +25,7 @@ struct LoadPlan: BitwiseCopyable {
     let durationNanoseconds: UInt64
     /// Requests that this thread begins at most.
     let requestLimit: UInt64
+    let saysRunning: Bool
     let thread: Int
     let threads: Int
 
@@ -200,6 +201,7 @@ struct LoadWorker: ~Copyable {
 
     private mutating func startRunning() {
         phase = .running
+        if plan.saysRunning { sayRunning() }
         startedAt = now
         phaseEndsAt = now + plan.durationNanoseconds
         for number in plan.measuredConnections..<plan.connections
@@ -212,6 +214,11 @@ struct LoadWorker: ~Copyable {
             return
         }
         while mayBegin, let number = idle.popFirst() { begin(number, startedAt: now) }
+    }
+
+    private func sayRunning() {
+        let text: StaticString = "running\n"
+        _ = write(STDERR_FILENO, text.utf8Start, text.utf8CodeUnitCount)
     }
 
     /// Whether a run that ends after so many requests has any left.

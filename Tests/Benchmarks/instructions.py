@@ -18,7 +18,7 @@ import tempfile
 from dataclasses import dataclass, replace
 
 import configurations
-import http_configurations
+from candidates import text_of
 from processes import Addresses, BenchError, Child, Guard, say
 from profiler import demangled
 
@@ -42,7 +42,7 @@ PATIENCE_SECONDS = 60
 class Cell:
     key: str
     unit: str
-    template: str
+    # For the template.
     values: dict
     # For both ends, weir-bench origin and weir-bench load.
     mode: str
@@ -51,15 +51,13 @@ class Cell:
     load: tuple = ()
 
 
-HTTP = {"engine": "epoll", "routing": http_configurations.EVERYTHING}
-
 CELLS = {
     cell.key: cell
     for cell in (
-        Cell("http-small", "request", http_configurations.WEIR, {**HTTP, "access": "off"}, "http", 2000),
-        Cell("http-log", "request", http_configurations.WEIR, {**HTTP, "access": "{directory}/access.log"}, "http", 2000),
-        Cell("tcp-small", "message", configurations.WEIR, {"engine": "epoll"}, "tcp", 2000),
-        Cell("tcp-fresh", "connection", configurations.WEIR, {"engine": "epoll"}, "tcp", 4000, SEVERAL, ("--fresh",)),
+        Cell("http-small", "request", configurations.weir("http", "epoll"), "http", 2000),
+        Cell("http-log", "request", configurations.weir("http", "epoll", access="/dev/null"), "http", 2000),
+        Cell("tcp-small", "message", configurations.weir("tcp", "epoll"), "tcp", 2000),
+        Cell("tcp-fresh", "connection", configurations.weir("tcp", "epoll"), "tcp", 4000, SEVERAL, ("--fresh",)),
     )
 }
 
@@ -74,7 +72,7 @@ class Lab:
                 raise BenchError(f"no program at {path}: `make build weir-bench` first")
         if not shutil.which("valgrind"):
             raise BenchError("no valgrind; try `apt-get install valgrind`")
-        self.core = min(os.sched_getaffinity(0))
+        self.cores = {min(os.sched_getaffinity(0))}
         self.addresses = Addresses()
         self.directory = tempfile.mkdtemp(prefix="weir-profile-")
         Child.guard = Guard(self.directory)
@@ -87,21 +85,16 @@ class Lab:
         Child.guard.close()
 
 
-def text_of(address):
-    return f"{address[0]}:{address[1]}"
-
-
 def run(lab, cell, count, out):
     """Instructions of a whole run of Weir that relays `count` requests. The profile is left in `out`."""
     listen, origin = lab.addresses.next()
     path = os.path.join(lab.directory, "weir.yaml")
-    values = {name: value.format(directory=lab.directory) for name, value in cell.values.items()}
     with open(path, "w") as file:
-        file.write(cell.template.format(listen=text_of(listen), origin=text_of(origin), **values))
-    backend = Child("origin", [lab.weir_bench, "origin", "--listen", text_of(origin), "--mode", cell.mode], lab.core,
+        file.write(configurations.WEIR.format(listen=text_of(listen), origin=text_of(origin), **cell.values))
+    backend = Child("origin", [lab.weir_bench, "origin", "--listen", text_of(origin), "--mode", cell.mode], lab.cores,
                     lab.directory)
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", lab.weir, "run", "-c", path]
-    weir = Child("weir", command, lab.core, lab.directory)
+    weir = Child("weir", command, lab.cores, lab.directory)
     try:
         backend.wait_until_listening(origin)
         weir.wait_until_listening(listen, within_seconds=PATIENCE_SECONDS)

@@ -72,6 +72,21 @@ def test_a_load_ends_after_so_many_requests(new_origin, arguments):
     assert found["seconds"] < 30
 
 
+def test_a_load_that_holds_says_when_it_begins_and_keeps_its_connections(new_origin):
+    origin = new_origin()
+    command = [BENCH, "load", "--target", origin.address, "--connections", "20", "--duration", "200ms", "--json", "--hold"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        try:
+            assert run.stderr.readline() == "running\n"
+            found = json.loads(run.stdout.readline())
+            assert found["connections_made"] == 20
+            assert run.poll() is None
+            run.stdin.close()
+            assert run.wait(PATIENCE_SECONDS) == 0
+        finally:
+            run.kill()
+
+
 @pytest.mark.parametrize("arguments", [
     [], ["--size", "1"], ["--size", "2MiB", "--connections", "4"], ["--fresh"], ["--mix", "1:5,1000:4,300KiB"],
     ["--rate", "500"],
