@@ -15,28 +15,32 @@ struct Command: Sendable {
 }
 
 enum Commands {
-    static let all = [run, check, plan, explain, status, top, tail, demo, schema]
+    static let all = [run, check, plan, upgrade, explain, status, top, tail, demo, schema]
 
     private static let run = Command(
-        name: "run", arguments: "[-c FILE] [--drain-timeout SECONDS]",
+        name: "run", arguments: "[-c FILE] [--drain-timeout SECONDS] [--upgrade-drain-timeout SECONDS]",
         summary: "serve in the foreground",
         details: [
             "-c, --config FILE         the configuration; default ./weir.yaml, then /etc/weir/weir.yaml",
             "--drain-timeout SECONDS   how long sessions may go on after SIGTERM; default 30",
+            "--upgrade-drain-timeout SECONDS   the same after an upgrade; default 86400, a day",
             "",
             "SIGTERM and SIGINT stop accepting and let sessions finish; a second one stops now.",
             "SIGHUP applies the file anew, all of it or nothing; `weir plan` says before what that changes.",
-            "SIGUSR1 opens the log files anew, after they were renamed.",
+            "SIGUSR1 opens the log files anew, after they were renamed. SIGUSR2 starts the program anew and",
+            "hands the sockets over: `weir upgrade`.",
         ],
         example: "weir run -c /etc/weir/weir.yaml --drain-timeout 60"
     ) { (arguments) throws(Failure) in
         let file = try arguments.value("-c", "--config")
         let timeout = try arguments.number("--drain-timeout", within: 0...86_400)
+        let upgradeTimeout = try arguments.number("--upgrade-drain-timeout", within: 0...31_536_000)
         try arguments.finish()
         let path = if let file { file } else { try ConfigurationFile.defaultPath() }
         var options = ServerOptions()
         options.configurationName = path
         if let timeout { options.drainTimeoutSeconds = timeout }
+        if let upgradeTimeout { options.upgradeDrainTimeoutSeconds = upgradeTimeout }
         return try Server(ConfigurationFile.read(path), options: options).wait()
     }
 
