@@ -9,6 +9,8 @@ enum AdminCommand: Sendable {
     case reload(file: String?, mayBeAnyFile: Bool)
     /// To the configuration with that number; nil for the one before.
     case rollback(to: Int?)
+    /// The program started anew.
+    case upgrade
 }
 
 /// How commands are asked for: a method and a path, whose parts in braces are names. docs/openapi.json describes them,
@@ -16,6 +18,7 @@ enum AdminCommand: Sendable {
 enum AdminAction: CaseIterable {
     case reload
     case rollback
+    case upgrade
 
     var method: HTTP1.Method { .post }
 
@@ -23,6 +26,7 @@ enum AdminAction: CaseIterable {
         switch self {
         case .reload: "/lb/reload"
         case .rollback: "/lb/rollback"
+        case .upgrade: "/lb/upgrade"
         }
     }
 
@@ -34,6 +38,7 @@ enum AdminAction: CaseIterable {
         case .reload:
             return .reload(file: try parameters.text("file"), mayBeAnyFile: peer == .owner)
         case .rollback: return .rollback(to: try parameters.number("to", within: 1...Int.max))
+        case .upgrade: return .upgrade
         }
     }
 }

@@ -13,6 +13,7 @@ enum AdminPath: String, CaseIterable {
     case config = "/lb/config"
     case sessions = "/lb/sessions"
     case history = "/lb/history"
+    case log = "/lb/log"
     case metrics = "/metrics"
 }
 
@@ -32,8 +33,9 @@ struct AdminFacts: @unchecked Sendable {
     let history: History
     /// nil while it serves.
     let drain: Drain?
+    let logs: RecentLogs
 
-    func answer(_ path: AdminPath, _ request: AdminRequest) -> AdminAnswer {
+    func answer(_ path: AdminPath, _ request: AdminRequest) throws(AdminRefusal) -> AdminAnswer {
         switch path {
         case .dashboard:
             return AdminAnswer(
@@ -46,6 +48,11 @@ struct AdminFacts: @unchecked Sendable {
                 contentType: "application/yaml", body: Array(configuration.withoutSecrets.rendered().utf8))
         case .sessions: return .json { Figures(self).writeSessions(to: &$0) }
         case .history: return .json { history.write(to: &$0) }
+        case .log:
+            var parameters = try AdminParameters(query: request.query, body: [])
+            return try logs.answer(
+                &parameters, sample: configuration.logs.successSampleShare,
+                uptimeMicroseconds: UInt64((monotonicSeconds() - startedAt) * 1e6))
         case .metrics:
             var metrics = MetricsWriter(isOpenMetrics: request.wantsOpenMetrics)
             Figures(self).write(to: &metrics)
