@@ -50,6 +50,9 @@ public final class Server {
     private let startedAt = monotonicSeconds()
     private let startedAtSince1970 = secondsSince1970()
     private var memory: MemoryWatch?
+    /// To be asked for once the workers are there.
+    private lazy var recentLogs = RecentLogs(
+        threads, logs, events.recent, startedAtSince1970: startedAtSince1970)
     /// While draining: when sessions are cut, when progress is reported next, and when workers that still
     /// wait (for somebody to read their log) are left behind.
     private var stopAt = Double.infinity
@@ -257,7 +260,8 @@ public final class Server {
             var settings = WorkerSettings(
                 index: index, port: .real, seed: seed, slots: sizing.slots, buffers: sizing.buffers,
                 bufferSizeBytes: configuration.limits.bufferSizeBytes, wakeDescriptor: wake,
-                listeners: listening.sockets(ofWorker: index), accessLog: logs.access, eventLog: logs.events)
+                listeners: listening.sockets(ofWorker: index), accessLog: logs.access, eventLog: logs.events,
+                logMemory: WorkerLogMemory())
             settings.pipes = sizing.pipes
             settings.descriptorWatermark = Int32(clamping: sizing.descriptorWatermark)
             // More workers than cores share them: pinning would only get in the scheduler's way.
@@ -289,7 +293,7 @@ public final class Server {
         AdminFacts(
             generation: generation, engine: engine,
             addresses: generation.configuration.listeners.indices.map(listening.addresses), threads: threads,
-            shared: shared, startedAt: startedAt, startedAtSince1970: startedAtSince1970)
+            shared: shared, startedAt: startedAt, startedAtSince1970: startedAtSince1970, logs: recentLogs)
     }
 
     private func waitForReport() {

@@ -10,11 +10,11 @@ extension Commands {
     static let upgrade = Command(
         name: "upgrade", arguments: "[-c FILE] [--admin ADDRESS] [--no-wait]",
         summary: "start the program of a running Weir anew; no connection is lost",
+        options: [
+            runningConfiguration, adminAddress,
+            CommandOption("--no-wait", "return when the new process serves, not when the old one has ended"),
+        ],
         details: [
-            "-c, --config FILE     the configuration that it runs with; default as for `weir run`",
-            "--admin ADDRESS       unix:/path or 127.0.0.1:9900 instead of the `admin.bind` of the file",
-            "--no-wait             return when the new process serves, not when the old one has ended",
-            "",
             "The program at the path that Weir was started as is started with the same arguments, reads the",
             "file as it is now and takes over the sockets. When it is ready, the old process accepts nobody any",
             "more, and ends when its sessions have. Where the new one fails, the old one goes on, and the cause",

@@ -186,7 +186,8 @@ final class AdminServer: @unchecked Sendable {
     /// To a request that is whole and was not refused.
     func reply(to request: AdminRequest, from peer: AdminPeer) throws(AdminRefusal) -> AdminReply {
         if let path = AdminPath(rawValue: request.path), request.method == .get || request.method == .head {
-            return .now(facts.withLock { $0!.answer(path, request) })
+            return .now(
+                try facts.withLock { (facts) throws(AdminRefusal) in try facts!.answer(path, request) })
         }
         let actions = try AdminAction.actions(at: request.path)
         guard let (action, names) = actions.first(where: { $0.action.method == request.method }) else {
