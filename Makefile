@@ -31,7 +31,7 @@ FUZZ_SECONDS = 60
 samples = tcp.yaml http.yaml redis.yaml postgres.yaml weir.schema.json alerts.yaml grafana.json
 
 .PHONY: help run build simulate test test-epoll simulate-mutants weir-bench choices skewed fuzz lint bench profile \
-	profile-baseline chaos reloads install uninstall clean packages run-packages test-packages bench-packages profile-packages swift
+	profile-baseline chaos reloads upgrades install uninstall clean packages run-packages test-packages bench-packages profile-packages swift
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -92,6 +92,9 @@ profile: profile-packages build weir-bench ## count instructions of a request, a
 
 profile-baseline: profile-packages build weir-bench ## make what a request costs now what the tests expect
 	$(PYTHON) Tests/Benchmarks/instructions.py --weir $(WEIR) --write-baseline
+
+upgrades: bench-packages build ## upgrade 20 times in a row under load, and count what clients notice
+	$(PYTHON) Tests/Chaos/upgrades.py --weir $(WEIR)
 
 chaos: bench-packages build ## kill, stop and start backends under load, and count what clients notice
 	$(PYTHON) Tests/Chaos/chaos.py --weir $(WEIR)
