@@ -81,8 +81,9 @@ enum Commands {
     }
 
     private static let explain = Command(
-        name: "explain", arguments: "[-c FILE] [--listener NAME] [METHOD] URL [-H 'NAME: VALUE']...",
-        summary: "say what a configuration would do with an http request, and why",
+        name: "explain",
+        arguments: "[-c FILE] [--listener NAME] [METHOD] URL [-H 'NAME: VALUE']... | --request ID",
+        summary: "say what becomes of an http request, and why; or what became of one",
         details: [
             "-c, --config FILE     the configuration; default as for `weir run`",
             "--listener NAME       whose routes; may be left out where one listener has `mode: http`",
@@ -94,6 +95,11 @@ enum Commands {
             "METHOD is GET unless given. The request goes through the code that serves: the strict reading",
             "of its head, the routes, the split, the rewrite, the pool's policy. Nothing is sent. Where the",
             "rotation of a running Weir stands, and who is full there, is not known here.",
+            "",
+            "--request ID          say of a request that happened, by its `id` or `request_id`, what its log",
+            "                      record says, out of the memory of the running Weir",
+            "--admin ADDRESS       where that is, instead of the `admin.bind` of the file",
+            "--log FILE            out of a log instead; - for standard input",
         ],
         example: "weir explain -c weir.yaml --listener web GET http://a.example/v1/x -H 'x-beta: 1'"
     ) { (arguments) throws(Failure) in
@@ -103,6 +109,23 @@ enum Commands {
         let client = try arguments.value("--client")
         let draw = try arguments.number("--draw", within: 0...Int.max)
         let isJSON = arguments.flag("--json")
+        if let identifier = try arguments.value("--request") {
+            let address = try arguments.value("--admin")
+            let log = try arguments.value("--log")
+            try arguments.finish()
+            guard listener == nil, headers.isEmpty, client == nil, draw == nil else {
+                throw Failure(
+                    "--request is for a request that happened: it goes with -c, --admin, --log, --json")
+            }
+            if let log {
+                guard file == nil, address == nil else {
+                    throw Failure("--log excludes -c and --admin: it reads a file, and asks no running Weir")
+                }
+                return try PastRequest.run(identifier, inLogAt: log, isJSON: isJSON)
+            }
+            let running = RunningLog(try AdminClient(address: address, configurationFile: file), .access)
+            return try PastRequest.run(identifier, in: running, isJSON: isJSON)
+        }
         let words = try arguments.positionals("URL", least: 1, most: 2)
         try arguments.finish()
         var request = MadeUpRequest(url: words.last!)
@@ -156,10 +179,13 @@ enum Commands {
     }
 
     private static let tail = Command(
-        name: "tail", arguments: "[FILE or -] [-n LINES] [--no-follow] [FILTERS] [--json or --stats]",
+        name: "tail", arguments: "[FILE or - or --admin ADDRESS] [-n LINES] [FILTERS] [--json or --stats]",
         summary: "follow logs: columns, filters, running figures",
         details: [
-            "FILE                  a log of format json; - or nothing for standard input",
+            "FILE                  a log; - for standard input, as is nothing where that is no terminal",
+            "--admin ADDRESS       the running Weir there; at a terminal nothing means the one of `weir status`",
+            "-c, --config FILE     the running Weir of that configuration",
+            "--events              of a running Weir the events instead of the access records",
             "-n, --lines LINES     begin LINES before the end, or with `all`; default 10, but all with",
             "                      --no-follow or --stats",
             "--no-follow           end at the file's end; else follow it through rotations, q ends",
