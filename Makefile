@@ -31,7 +31,7 @@ FUZZ_SECONDS = 60
 samples = tcp.yaml http.yaml redis.yaml postgres.yaml weir.schema.json alerts.yaml grafana.json
 
 .PHONY: help run build simulate test test-epoll simulate-mutants weir-bench choices skewed fuzz lint bench profile \
-	profile-baseline chaos install uninstall clean packages run-packages test-packages bench-packages profile-packages swift
+	profile-baseline chaos reloads install uninstall clean packages run-packages test-packages bench-packages profile-packages swift
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -95,6 +95,9 @@ profile-baseline: profile-packages build weir-bench ## make what a request costs
 
 chaos: bench-packages build ## kill, stop and start backends under load, and count what clients notice
 	$(PYTHON) Tests/Chaos/chaos.py --weir $(WEIR)
+
+reloads: bench-packages build ## reload 500 times in a minute under load, and count who notices
+	$(PYTHON) Tests/Chaos/reloads.py --weir $(WEIR)
 
 install: ## install program, manual, completions, systemd unit, sample configurations (PREFIX, DESTDIR)
 	@test -x $(WEIR) || { echo 'Run make build first (as yourself), then make install.'; exit 1; }

@@ -4,7 +4,10 @@ import Configuration
 import Control
 
 enum Commands {
-    static let all = [run, check, plan, upgrade, explain, status, top, tail, demo, schema, completions]
+    static let all = [
+        run, check, plan, reload, rollback, history, upgrade, explain, status, top, tail, demo, schema,
+        completions,
+    ]
 
     /// Of commands that ask a running Weir.
     static let runningConfiguration = CommandOption(
@@ -168,12 +171,10 @@ enum Commands {
         ],
         example: "weir status --admin unix:/run/weir/admin.sock"
     ) { (arguments) throws(Failure) in
-        let file = try arguments.value("-c", "--config")
-        let address = try arguments.value("--admin")
         let isJSON = arguments.flag("--json")
+        let live = try Live(arguments)
         try arguments.finish()
-        let client = try AdminClient(address: address, configurationFile: file)
-        return try Status.run(client, isJSON: isJSON)
+        return try Status.run(live.client(), isJSON: isJSON)
     }
 
     private static let top = Command(
@@ -185,10 +186,9 @@ enum Commands {
         ],
         example: "weir top --admin 127.0.0.1:9900"
     ) { (arguments) throws(Failure) in
-        let file = try arguments.value("-c", "--config")
-        let address = try arguments.value("--admin")
+        let live = try Live(arguments)
         try arguments.finish()
-        return try Top.run(try AdminClient(address: address, configurationFile: file))
+        return try Top.run(live.client())
     }
 
     private static let tail = Command(
