@@ -39,7 +39,7 @@ struct AdminFacts: @unchecked Sendable {
         switch path {
         case .dashboard:
             return AdminAnswer(
-                contentType: "text/html; charset=utf-8", body: PackageResources.dashboard_html)
+                contentType: "text/html; charset=utf-8", body: Dashboard.page)
         case .health: return health
         case .stats: return .json { Figures(self).write(to: &$0) }
         case .backends: return .json { Figures(self).writePools(to: &$0) }
