@@ -21,16 +21,17 @@ build_packages = binutils libc6-dev libstdc++-12-dev liburing-dev libxxhash-dev 
 # What `weir demo` asks one to type.
 run_packages = curl
 # What the tests start, look into the program with, or are written in.
-test_packages = chromium curl fish man-db nginx postgresql prometheus python3 python3-prometheus-client \
+test_packages = chromium curl dpkg-dev fish man-db nginx postgresql prometheus python3 python3-prometheus-client \
 	python3-pytest python3-websockets redis-server redis-tools tmux wrk zsh
+deb_packages = dpkg-dev
 bench_packages = haproxy libnginx-mod-stream nginx python3 wrk
 
 FUZZ_SECONDS = 60
-# Configurations to start from; the schema is for editors.
-samples = tcp.yaml http.yaml redis.yaml postgres.yaml weir.schema.json alerts.yaml grafana.json
+# Examples to start from; the schema is for editors.
+samples = tcp.yaml http.yaml redis.yaml postgres.yaml weir.schema.json alerts.yaml grafana.json weir.socket
 
 .PHONY: help run build simulate test test-epoll simulate-mutants weir-bench choices skewed fuzz lint bench chaos install \
-	uninstall clean packages run-packages test-packages bench-packages swift
+	uninstall deb clean packages run-packages test-packages bench-packages deb-packages swift
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -110,6 +111,9 @@ uninstall: ## remove what install put there, but for the configuration
 	rm -f $(DESTDIR)$(bashdir)/weir $(DESTDIR)$(zshdir)/_weir $(DESTDIR)$(fishdir)/weir.fish
 	for sample in $(samples); do rm -f $(DESTDIR)$(exampledir)/$$sample; done
 
+deb: deb-packages build ## build a Debian package into .build/deb (docs/install.md)
+	@MAKE=$(MAKE) packaging/deb/build $(WEIR) .build/deb
+
 clean: ## remove everything that was built
 	rm -rf .build
 	find Tests \( -name __pycache__ -o -name .pytest_cache \) -prune -exec rm -rf {} +
@@ -122,6 +126,9 @@ run-packages:
 
 test-packages:
 	@.ci/install-packages $(build_packages) $(test_packages)
+
+deb-packages:
+	@.ci/install-packages $(build_packages) $(deb_packages)
 
 bench-packages:
 	@.ci/install-packages $(build_packages) $(bench_packages)
