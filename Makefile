@@ -22,20 +22,22 @@ build_packages = binutils libc6-dev libstdc++-12-dev liburing-dev libxxhash-dev 
 run_packages = curl
 # What the tests start, look into the program with, or are written in.
 test_packages = chromium curl dpkg-dev fish man-db nginx postgresql prometheus python3 python3-prometheus-client \
-	python3-pytest python3-websockets redis-server redis-tools tmux wrk zsh
+	python3-pytest python3-websockets redis-server redis-tools tmux valgrind wrk zsh
 deb_packages = dpkg-dev
 bench_packages = haproxy libnginx-mod-stream nginx python3 wrk
+profile_packages = haproxy libnginx-mod-stream linux-perf nginx python3 valgrind wrk
 
 FUZZ_SECONDS = 60
 # Examples to start from; the schema is for editors.
 samples = tcp.yaml http.yaml redis.yaml postgres.yaml weir.schema.json alerts.yaml grafana.json weir.socket
 
-.PHONY: help run build simulate test test-epoll simulate-mutants weir-bench choices skewed fuzz lint bench chaos install \
-	uninstall deb clean packages run-packages test-packages bench-packages deb-packages swift
+.PHONY: help run build simulate test test-epoll simulate-mutants weir-bench choices skewed fuzz lint bench profile \
+	profile-baseline chaos install uninstall deb clean packages run-packages test-packages bench-packages \
+	profile-packages deb-packages swift
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
-	while IFS='|' read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+	while IFS='|' read -r name text; do printf '  make %-16s %s\n' "$$name" "$$text"; done
 
 run: run-packages build ## build Weir and see it work: `weir demo`
 	@$(WEIR) demo
@@ -82,6 +84,16 @@ lint: test-packages build ## check the format of the code and what the program i
 
 bench: bench-packages build weir-bench ## measure Weir side by side with HAProxy and nginx
 	$(PYTHON) Tests/Benchmarks/bench.py --weir $(WEIR)
+
+profile: profile-packages build weir-bench ## count instructions of a request, and sample what takes the CPU's time
+	$(PYTHON) Tests/Benchmarks/instructions.py --weir $(WEIR) --top 30
+	@if perf record -q -e cpu-clock -o /dev/null true 2> /dev/null; then \
+		$(PYTHON) Tests/Benchmarks/bench.py --weir $(WEIR) --profile http-small; \
+		$(PYTHON) Tests/Benchmarks/bench.py --weir $(WEIR) --profile small; \
+	else echo 'No samples of the CPU clock: perf is not to be had here.'; fi
+
+profile-baseline: profile-packages build weir-bench ## make what a request costs now what the tests expect
+	$(PYTHON) Tests/Benchmarks/instructions.py --weir $(WEIR) --write-baseline
 
 chaos: bench-packages build ## kill, stop and start backends under load, and count what clients notice
 	$(PYTHON) Tests/Chaos/chaos.py --weir $(WEIR)
@@ -132,6 +144,9 @@ deb-packages:
 
 bench-packages:
 	@.ci/install-packages $(build_packages) $(bench_packages)
+
+profile-packages:
+	@.ci/install-packages $(build_packages) $(profile_packages)
 
 swift:
 	@command -v $(SWIFT) > /dev/null || \

@@ -1,8 +1,9 @@
-// Applies the configuration file anew, on SIGHUP or when it has changed on the disk: all of it, or nothing.
+// Applies another configuration: the file anew, on SIGHUP or when it has changed on the disk, or what a command asks for
+// (Commands.swift). All of it, or nothing.
 //
 //   wanted -> (read, resolve, bind; an error ends it here) -> published -> every worker has taken it -> reported
 //
-// One reload at a time; what is asked for meanwhile comes afterwards. docs/reload.md says what becomes of whom.
+// One at a time; what is asked for meanwhile comes afterwards. docs/reload.md says what becomes of whom.
 
 import Base
 import Configuration
@@ -27,13 +28,25 @@ struct FileStamp: Equatable {
     }
 }
 
+/// Who asked for a configuration.
+enum ChangeSource: String {
+    case start
+    case signal = "sighup"
+    case watch
+    case reload
+}
+
 /// Where a reload is.
 struct Reload {
-    var isWanted = false
+    /// Who wants the file to be applied anew.
+    var wantedBy: ChangeSource?
     /// What runs, as the file says it: sizes are those that were asked for.
     var configured: Configuration
     /// Workers are taking it since then.
     var beganAt: Double?
+    /// The command whose answer is true when every worker has taken it.
+    var answer: (letter: AdminMailbox.Letter, answer: AdminAnswer)?
+    var source = ChangeSource.start
     var changes: [ConfigurationChange] = []
     /// Sockets that are listened on no more.
     var dropped: [BoundAddress] = []
@@ -62,37 +75,50 @@ extension Server {
         if generations.hasReplaced { generations.reclaim() }
         guard reload.beganAt == nil, shared.pointee.command == .run else { return }
         lookAtFile()
-        guard reload.isWanted else { return }
-        reload.isWanted = false
-        beginReload()
+        guard let source = reload.wantedBy else { return }
+        reload.wantedBy = nil
+        do throws(Failure) {
+            try applyFile(options.configurationName, source: source)
+        } catch {
+            // The log has it.
+        }
     }
 
     private func lookAtFile() {
         guard generations.current.configuration.watch else { return }
         let stamp = FileStamp(options.configurationName)
         defer { reload.seen = stamp }
-        if let stamp, stamp != reload.watched, stamp == reload.seen { reload.isWanted = true }
+        if let stamp, stamp != reload.watched, stamp == reload.seen { reload.wantedBy = .watch }
     }
 
-    private func beginReload() {
-        let path = options.configurationName
-        reload.watched = FileStamp(path)
+    /// Reads a file and applies what it says. Where it fails, nothing has changed.
+    func applyFile(_ path: String, source: ChangeSource) throws(Failure) {
+        if path == options.configurationName { reload.watched = FileStamp(path) }
         do throws(Failure) {
             if path.isEmpty { throw Failure("there is no file that it came from") }
-            let wanted = try ConfigurationFile.read(path)
-            reload.changes = reload.configured.changes(to: wanted)
-            try apply(generations.current.configuration.reloading(wanted))
-            reload.configured = reload.configured.reloading(wanted)
+            try apply(ConfigurationFile.read(path), source: source)
         } catch {
             events.write(.error, "reload_failed") { record in
                 record.text("configuration", path)
                 record.number("number", UInt64(generations.current.number))
                 record.text("cause", error.message)
             }
+            throw error
         }
     }
 
-    private func apply(_ configuration: Configuration) throws(Failure) {
+    /// Makes a configuration, as a file would have it, the one in force: the one place where that happens. Returns when
+    /// the workers have been told; `reload.beganAt` is nil again when all of them have taken it. Where it fails,
+    /// nothing has changed. Call it only while `reload.beganAt` is nil.
+    func apply(_ wanted: Configuration, source: ChangeSource) throws(Failure) {
+        precondition(reload.beganAt == nil)
+        let changes = reload.configured.changes(to: wanted)
+        try publish(generations.current.configuration.reloading(wanted))
+        reload.configured = reload.configured.reloading(wanted)
+        (reload.source, reload.changes) = (source, changes)
+    }
+
+    private func publish(_ configuration: Configuration) throws(Failure) {
         let addresses = try Self.resolve(configuration)
         let next = try bind(configuration)
         let sockets = threads.indices.map(next.sockets)
@@ -159,6 +185,7 @@ extension Server {
         events.write(kept.isEmpty ? .info : .warning, "reloaded") { record in
             record.text("configuration", options.configurationName)
             record.number("number", UInt64(generation.number))
+            record.text("source", reload.source.rawValue)
             record.number("taken_us", UInt64((monotonicSeconds() - beganAt) * 1_000_000))
             let changes = reload.changes.filter { !$0.needsRestart }
             record.number("changes", UInt64(changes.count))
@@ -168,5 +195,9 @@ extension Server {
             if !kept.isEmpty { record.text("needs_restart", kept.joined(separator: "; ")) }
         }
         Systemd.notify("READY=1\nSTATUS=serving")
+        if let (letter, answer) = reload.answer {
+            reload.answer = nil
+            admin?.mailbox.answer(letter, answer)
+        }
     }
 }

@@ -1,6 +1,6 @@
 // The life of `weir run`: take what is needed (descriptors, engine, logs, sockets, addresses), start the
-// workers, then wait for signals. SIGTERM drains and a second one stops; SIGHUP applies the file anew (Reload.swift),
-// SIGUSR1 opens the logs anew.
+// workers, then wait for signals and commands (Commands.swift). SIGTERM drains and a second one stops; SIGHUP applies
+// the file anew (Reload.swift), SIGUSR1 opens the logs anew.
 
 import Base
 import CLinux
@@ -41,10 +41,13 @@ public final class Server {
     let health: HealthKeeping
     let alerts: Alerts?
     /// nil where nobody may look.
-    private let admin: AdminServer?
+    let admin: AdminServer?
     private let startedAt = monotonicSeconds()
     private let startedAtSince1970 = secondsSince1970()
     private var memory: MemoryWatch?
+    /// To be asked for once the workers are there.
+    private lazy var recentLogs = RecentLogs(
+        threads, logs, events.recent, startedAtSince1970: startedAtSince1970)
     /// While draining: when sessions are cut, when progress is reported next, and when workers that still
     /// wait (for somebody to read their log) are left behind.
     private var stopAt = Double.infinity
@@ -89,7 +92,7 @@ public final class Server {
         alerts = Alerts(
             first, engine, events,
             webhook: configuration.alerts?.webhook.map { $0.address.socketAddress ?? addresses[$0.address]! })
-        admin = configuration.admin.map { AdminServer($0) }
+        admin = if let settings = configuration.admin { try AdminServer(settings) } else { nil }
         report(configuration, engine, sizing, configuredSessions: configuredSessions)
         do throws(Failure) {
             try admin?.open()
@@ -218,7 +221,8 @@ public final class Server {
             var settings = WorkerSettings(
                 index: index, port: .real, seed: seed, slots: sizing.slots, buffers: sizing.buffers,
                 bufferSizeBytes: configuration.limits.bufferSizeBytes, wakeDescriptor: wake,
-                listeners: listening.sockets(ofWorker: index), accessLog: logs.access, eventLog: logs.events)
+                listeners: listening.sockets(ofWorker: index), accessLog: logs.access, eventLog: logs.events,
+                logMemory: WorkerLogMemory())
             settings.pipes = sizing.pipes
             settings.descriptorWatermark = Int32(clamping: sizing.descriptorWatermark)
             // More workers than cores share them: pinning would only get in the scheduler's way.
@@ -250,7 +254,7 @@ public final class Server {
         AdminFacts(
             generation: generation, engine: engine,
             addresses: generation.configuration.listeners.indices.map(listening.addresses), threads: threads,
-            shared: shared, startedAt: startedAt, startedAtSince1970: startedAtSince1970)
+            shared: shared, startedAt: startedAt, startedAtSince1970: startedAtSince1970, logs: recentLogs)
     }
 
     private func waitForReport() {
@@ -266,9 +270,10 @@ public final class Server {
         var wanted = [
             pollfd(fd: signals, events: Int16(POLLIN), revents: 0),
             pollfd(fd: reports, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: commandsDescriptor, events: Int16(POLLIN), revents: 0),
         ]
         // A worker that ends reports; that the last session ended, and what backends are due, is looked for.
-        poll(&wanted, 2, timeUntilNextLook())
+        poll(&wanted, nfds_t(wanted.count), timeUntilNextLook())
         health.tick()
         alerts?.tick()
         lookAtMemory()
@@ -279,6 +284,7 @@ public final class Server {
             handle(signal: Int32(info.ssi_signo))
         }
         checkReload()
+        takeCommands()
         checkDrain()
     }
 
@@ -305,7 +311,7 @@ public final class Server {
         switch signal {
         case SIGTERM, SIGINT:
             if shared.pointee.command == .run { drain() } else { stop("a second signal") }
-        case SIGHUP: reload.isWanted = true
+        case SIGHUP: reload.wantedBy = .signal
         case SIGUSR1:
             do throws(Failure) {
                 try logs.reopen()

@@ -19,6 +19,8 @@ final class WorkerThread: @unchecked Sendable {
 
     let counters: UnsafeMutablePointer<CounterTable>
     let wakeDescriptor: Int32
+    /// The worker's newest records; others may read them as long as the process lives.
+    let logMemory: WorkerLogMemory
     private let state = Atomic<State>(.starting)
     /// Valid once the state is `failed`.
     private(set) var failure = ""
@@ -41,6 +43,7 @@ final class WorkerThread: @unchecked Sendable {
         self.core = core
         self.reportDescriptor = reportDescriptor
         wakeDescriptor = settings.wakeDescriptor
+        logMemory = settings.logMemory
         counters = .allocate(capacity: 1)
         counters.initialize(to: CounterTable(reasons: Reason.allCases.count))
     }

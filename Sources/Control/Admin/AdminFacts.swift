@@ -12,6 +12,7 @@ enum AdminPath: String, CaseIterable {
     case backends = "/lb/backends"
     case config = "/lb/config"
     case sessions = "/lb/sessions"
+    case log = "/lb/log"
     case metrics = "/metrics"
 }
 
@@ -28,17 +29,9 @@ struct AdminFacts: @unchecked Sendable {
     /// Of the process: on the monotonic clock, and since 1970.
     let startedAt: Double
     let startedAtSince1970: Double
+    let logs: RecentLogs
 
-    func answer(_ request: AdminRequest) -> AdminAnswer {
-        guard let path = AdminPath(rawValue: request.path) else { return Self.notFound }
-        guard request.method == .get || request.method == .head else {
-            return .error(405, "only GET and HEAD are answered")
-        }
-        if request.hasBody { return .error(413, "a request here has no body") }
-        return answer(path, request)
-    }
-
-    private func answer(_ path: AdminPath, _ request: AdminRequest) -> AdminAnswer {
+    func answer(_ path: AdminPath, _ request: AdminRequest) throws(AdminRefusal) -> AdminAnswer {
         switch path {
         case .dashboard:
             return AdminAnswer(
@@ -50,6 +43,11 @@ struct AdminFacts: @unchecked Sendable {
             return AdminAnswer(
                 contentType: "application/yaml", body: Array(configuration.withoutSecrets.rendered().utf8))
         case .sessions: return .json { Figures(self).writeSessions(to: &$0) }
+        case .log:
+            var parameters = try AdminParameters(query: request.query, body: [])
+            return try logs.answer(
+                &parameters, sample: configuration.logs.successSampleShare,
+                uptimeMicroseconds: UInt64((monotonicSeconds() - startedAt) * 1e6))
         case .metrics:
             var metrics = MetricsWriter(isOpenMetrics: request.wantsOpenMetrics)
             Figures(self).write(to: &metrics)
@@ -69,12 +67,13 @@ struct AdminFacts: @unchecked Sendable {
         }
     }
 
-    private static var notFound: AdminAnswer {
+    static var notFound: AdminAnswer {
         .json(404) { writer in
             writer.object {
                 $0.string("error", "there is nothing at this path")
                 $0.array("paths") { paths in
                     AdminPath.allCases.forEach { paths.string(nil, $0.rawValue) }
+                    AdminAction.allCases.forEach { paths.string(nil, $0.path) }
                 }
             }
         }

@@ -1,0 +1,82 @@
+// Carries out what the admin API is asked to change, on the control thread, one command after the other.
+
+import Configuration
+import Glibc
+
+extension Server {
+    /// Readable when a command waits that can be taken up; -1 where there can be none.
+    var commandsDescriptor: Int32 { reload.beganAt == nil ? admin?.mailbox.commandsDescriptor ?? -1 : -1 }
+
+    /// Once a turn of the control thread. While workers are taking a configuration, commands wait.
+    func takeCommands() {
+        guard let mailbox = admin?.mailbox else { return }
+        while reload.beganAt == nil, let letter = mailbox.next() {
+            let answer =
+                shared.pointee.command == .run
+                ? carryOut(letter.command)
+                : AdminAnswer.error(503, "Weir is about to end; nothing was changed")
+            // What was applied is answered when every worker has taken it.
+            if reload.beganAt == nil {
+                mailbox.answer(letter, answer)
+            } else {
+                reload.answer = (letter, answer)
+            }
+        }
+    }
+
+    private func carryOut(_ command: AdminCommand) -> AdminAnswer {
+        switch command {
+        case .reload(let file, let mayBeAnyFile): reload(file, mayBeAnyFile)
+        }
+    }
+
+    private func reload(_ file: String?, _ mayBeAnyFile: Bool) -> AdminAnswer {
+        let path = file ?? options.configurationName
+        if path != options.configurationName {
+            guard mayBeAnyFile else {
+                return .error(
+                    403, "another file than the one of `weir run` is for the owner, through a unix socket")
+            }
+            guard path.hasPrefix("/") else { return .error(400, "`file` must be an absolute path") }
+        }
+        do throws(Failure) {
+            try applyFile(path, source: .reload)
+            return appliedAnswer()
+        } catch {
+            return .refusedConfiguration(error.message, inForce: generations.current.number)
+        }
+    }
+
+    /// To a command that made another configuration the one in force.
+    func appliedAnswer() -> AdminAnswer {
+        .json { writer in
+            writer.object { object in
+                object.number("number", generations.current.number)
+                object.array("changes") { array in reload.changes.forEach { $0.write(to: &array) } }
+            }
+        }
+    }
+}
+
+extension AdminAnswer {
+    /// A configuration was not applied; the one with the number goes on.
+    static func refusedConfiguration(_ cause: String, inForce number: Int) -> AdminAnswer {
+        .json(422) { writer in
+            writer.object {
+                $0.string("error", cause)
+                $0.number("number", number)
+            }
+        }
+    }
+}
+
+extension ConfigurationChange {
+    func write(to writer: inout JSONWriter) {
+        writer.object { object in
+            object.string("kind", kind.rawValue)
+            object.string("what", description)
+            object.flag("needs_restart", needsRestart)
+            object.array("details") { array in details.forEach { array.string(nil, $0) } }
+        }
+    }
+}
