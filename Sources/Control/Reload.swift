@@ -73,7 +73,7 @@ extension Server {
     func checkReload() {
         finishReload()
         if generations.hasReplaced { generations.reclaim() }
-        guard reload.beganAt == nil, shared.pointee.command == .run else { return }
+        guard reload.beganAt == nil, shared.pointee.command == .run, !upgrade.isUnderWay else { return }
         lookAtFile()
         guard let source = reload.wantedBy else { return }
         reload.wantedBy = nil

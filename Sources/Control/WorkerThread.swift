@@ -30,12 +30,15 @@ final class WorkerThread: @unchecked Sendable {
     private let engine: Engine
     private let core: Int?
     private let reportDescriptor: Int32
+    private let gate: Gate?
 
-    /// `core`: where to run; nil for anywhere. `reportDescriptor`: written to at each change of state.
+    /// `core`: where to run; nil for anywhere. `reportDescriptor`: written to at each change of state. `gate`: what to
+    /// wait for when all is set up, before anybody is served.
     init(
         _ settings: WorkerSettings, epoch: UnsafeMutablePointer<Epoch>, shared: UnsafePointer<SharedState>,
-        engine: Engine, core: Int?, reportDescriptor: Int32
+        engine: Engine, core: Int?, reportDescriptor: Int32, gate: Gate?
     ) {
+        self.gate = gate
         self.settings = settings
         self.epoch = epoch
         self.shared = shared
@@ -76,6 +79,7 @@ final class WorkerThread: @unchecked Sendable {
             settings.port = kernel?.port ?? .real
             var worker = try Worker(settings, epoch: epoch, shared: shared, counters: counters)
             report(.serving)
+            gate?.wait()
             let code = worker.run()
             if code == 0 {
                 report(.ended)

@@ -37,6 +37,14 @@ public struct Keeper {
         }
     }
 
+    /// The process whose place this one takes had found a backend in a state that takes nothing. It stays so here until
+    /// what ends that has happened; where nothing could, it is healthy. Before any worker serves.
+    public mutating func adopt(
+        _ state: BackendState, pool: Int, backend: Int, now: UInt64, _ report: (HealthEvent) -> Void
+    ) {
+        pools[pool].adopt(state, pool, backend, now, report)
+    }
+
     /// Call it about every tenth of a second; what is due happens then.
     public mutating func tick(now: UInt64, _ report: (HealthEvent) -> Void) {
         for pool in pools.indices { pools[pool].tick(pool, now, report) }
@@ -276,6 +284,28 @@ private struct PoolKeeper {
             set(index, .unhealthy, pool, .ordered, now, report)
         case .enable where isOut: admit(index, pool, .ordered, now, report)
         case .enable: break
+        }
+        notice(pool, now, report)
+    }
+
+    mutating func adopt(
+        _ state: BackendState, _ pool: Int, _ index: Int, _ now: UInt64, _ report: (HealthEvent) -> Void
+    ) {
+        switch state {
+        case .healthy, .warming, .degraded: break
+        case .draining, .disabled: set(index, state, pool, .ordered, now, report)
+        case .unhealthy:
+            if health.rules.checks != nil { set(index, .unhealthy, pool, .handedOver, now, report) }
+        case .ejected:
+            guard backends[index].state == .healthy, health.adoptEjection(index) else { return }
+            var change = HealthChange(
+                pool: pool, backend: index, from: .healthy, to: .ejected, cause: .handedOver)
+            (backends[index].state, backends[index].since) = (.ejected, now)
+            backends[index].ejections = 1
+            backends[index].ejectionNanoseconds = passive.ejection(number: 1)
+            change.backInNanoseconds = backends[index].ejectionNanoseconds
+            change.repetition = 1
+            report(.change(change))
         }
         notice(pool, now, report)
     }

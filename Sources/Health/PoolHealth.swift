@@ -86,6 +86,13 @@ public struct PoolHealth: BitwiseCopyable, @unchecked Sendable {
         unsafe new.pointee.lastFaultAt.store(last, ordering: .relaxed)
     }
 
+    /// Another process had ejected it. False where as many are ejected as may be.
+    func adoptEjection(_ index: Int) -> Bool {
+        guard isPassive, takeSeat() else { return false }
+        candidates.change(index, from: .healthy, to: Standing(.ejected))
+        return true
+    }
+
     func record(_ index: Int) -> UnsafePointer<BackendRecord> {
         precondition(index >= 0 && index < candidates.count)
         return unsafe UnsafePointer(records + index)

@@ -4,18 +4,18 @@ import Configuration
 import Control
 
 enum Commands {
-    static let all = [run, check, plan, explain, status, top, tail, demo, schema, completions]
+    static let all = [run, check, plan, upgrade, explain, status, top, tail, demo, schema, completions]
 
     /// Of commands that ask a running Weir.
-    private static let runningConfiguration = CommandOption(
+    static let runningConfiguration = CommandOption(
         "-c, --config", "FILE",
         "the configuration that it runs with; default as for `weir run`", .files)
-    private static let adminAddress = CommandOption(
+    static let adminAddress = CommandOption(
         "--admin", "ADDRESS",
         "unix:/path or 127.0.0.1:9900 instead of the `admin.bind` of the file")
 
     private static let run = Command(
-        name: "run", arguments: "[-c FILE] [--drain-timeout SECONDS]",
+        name: "run", arguments: "[-c FILE] [--drain-timeout SECONDS] [--upgrade-drain-timeout SECONDS]",
         summary: "serve in the foreground",
         options: [
             CommandOption(
@@ -24,21 +24,26 @@ enum Commands {
             CommandOption(
                 "--drain-timeout", "SECONDS",
                 "how long sessions may go on after SIGTERM; default 30"),
+            CommandOption(
+                "--upgrade-drain-timeout", "SECONDS", "the same after an upgrade; default 86400, a day"),
         ],
         details: [
             "SIGTERM and SIGINT stop accepting and let sessions finish; a second one stops now.",
             "SIGHUP applies the file anew, all of it or nothing; `weir plan` says before what that changes.",
-            "SIGUSR1 opens the log files anew, after they were renamed.",
+            "SIGUSR1 opens the log files anew, after they were renamed. SIGUSR2 starts the program anew and",
+            "hands the sockets over: `weir upgrade`.",
         ],
         example: "weir run -c /etc/weir/weir.yaml --drain-timeout 60"
     ) { (arguments) throws(Failure) in
         let file = try arguments.value("-c", "--config")
         let timeout = try arguments.number("--drain-timeout", within: 0...86_400)
+        let upgradeTimeout = try arguments.number("--upgrade-drain-timeout", within: 0...31_536_000)
         try arguments.finish()
         let path = if let file { file } else { try ConfigurationFile.defaultPath() }
         var options = ServerOptions()
         options.configurationName = path
         if let timeout { options.drainTimeoutSeconds = timeout }
+        if let upgradeTimeout { options.upgradeDrainTimeoutSeconds = upgradeTimeout }
         return try Server(ConfigurationFile.read(path), options: options).wait()
     }
 

@@ -7,18 +7,22 @@ import HTTP1
 enum AdminCommand: Sendable {
     /// The configuration's file, or another one where whoever asks may have it read.
     case reload(file: String?, mayBeAnyFile: Bool)
+    /// The program started anew.
+    case upgrade
 }
 
 /// How commands are asked for: a method and a path, whose parts in braces are names. docs/openapi.json describes them,
 /// and a test compares the two.
 enum AdminAction: CaseIterable {
     case reload
+    case upgrade
 
     var method: HTTP1.Method { .post }
 
     var path: String {
         switch self {
         case .reload: "/lb/reload"
+        case .upgrade: "/lb/upgrade"
         }
     }
 
@@ -29,6 +33,7 @@ enum AdminAction: CaseIterable {
         switch self {
         case .reload:
             return .reload(file: try parameters.text("file"), mayBeAnyFile: peer == .owner)
+        case .upgrade: return .upgrade
         }
     }
 }
