@@ -112,8 +112,10 @@ install: ## install program, manual, completions, systemd unit, sample configura
 	sed -e 's|/usr/local/bin|$(bindir)|g' -e 's|/etc/weir|$(sysconfdir)/weir|g' \
 		configs/weir.service > .build/install/weir.service
 	install -D -m 644 .build/install/weir.service $(DESTDIR)$(unitdir)/weir.service
+	sed -e 's|weir.schema.json|$(exampledir)/weir.schema.json|' -e 's|/etc/weir|$(sysconfdir)/weir|g' \
+		configs/service.yaml > .build/install/weir.yaml
 	test -e $(DESTDIR)$(sysconfdir)/weir/weir.yaml || \
-		install -D -m 644 configs/tcp.yaml $(DESTDIR)$(sysconfdir)/weir/weir.yaml
+		install -D -m 644 .build/install/weir.yaml $(DESTDIR)$(sysconfdir)/weir/weir.yaml
 	for sample in $(samples); do \
 		install -D -m 644 configs/$$sample $(DESTDIR)$(exampledir)/$$sample || exit 1; done
 

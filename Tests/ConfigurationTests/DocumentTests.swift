@@ -36,7 +36,7 @@ private let updates = ProcessInfo.processInfo.environment["WEIR_UPDATE_FILES"] !
     #expect(keys == wanted)
 }
 
-@Test(arguments: ["tcp", "http", "redis", "postgres"])
+@Test(arguments: ["tcp", "http", "redis", "postgres", "service"])
 func exampleIsGood(name: String) throws {
     let text = try projectFile("configs/\(name).yaml")
     #expect(text.hasPrefix("# yaml-language-server: $schema=weir.schema.json\n"))

@@ -82,6 +82,9 @@ def test_every_file_is_where_debian_looks_for_it(package, root):
 def test_the_installed_program_runs_with_the_installed_configuration(root):
     program = root / "usr/bin/weir"
     assert read(program, "--version") == run_weir("--version").stdout
-    shown = read(program, "check", root / "etc/weir/weir.yaml")
+    configuration = root / "etc/weir/weir.yaml"
+    schema = configuration.read_text().split("$schema=")[1].split()[0]
+    assert (root / schema[1:]).is_file()
+    shown = read(program, "check", configuration)
     assert "bind: 127.0.0.1:8000" in shown
     assert read(program, "--help") == run_weir("--help").stdout
