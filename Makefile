@@ -82,8 +82,8 @@ lint: test-packages build ## check the format of the code and what the program i
 	@! grep -rnE '/(home|root|Users)/' README.md docs configs || \
 		{ echo 'The documentation names a folder of one machine.'; exit 1; }
 
-bench: bench-packages build weir-bench ## measure Weir side by side with HAProxy and nginx
-	$(PYTHON) Tests/Benchmarks/bench.py --weir $(WEIR)
+bench: bench-packages build weir-bench ## measure Weir beside HAProxy and nginx; writes docs/benchmarks.md
+	$(PYTHON) Tests/Benchmarks/bench.py --weir $(WEIR) --write-docs
 
 profile: profile-packages build weir-bench ## count instructions of a request, and sample what takes the CPU's time
 	$(PYTHON) Tests/Benchmarks/instructions.py --weir $(WEIR) --top 30
