@@ -26,7 +26,7 @@ FUZZ_SECONDS = 60
 # Configurations to start from; the schema is for editors.
 samples = tcp.yaml http.yaml redis.yaml postgres.yaml weir.schema.json alerts.yaml grafana.json
 
-.PHONY: help run build simulate test test-epoll simulate-mutants weir-bench choices skewed fuzz lint bench chaos install \
+.PHONY: help run build simulate test test-epoll simulate-mutants weir-bench choices skewed fuzz lint bench chaos reloads install \
 	uninstall clean packages run-packages test-packages bench-packages swift
 
 help: ## list the targets
@@ -81,6 +81,9 @@ bench: bench-packages build weir-bench ## measure Weir side by side with HAProxy
 
 chaos: bench-packages build ## kill, stop and start backends under load, and count what clients notice
 	$(PYTHON) Tests/Chaos/chaos.py --weir $(WEIR)
+
+reloads: bench-packages build ## reload 500 times in a minute under load, and count who notices
+	$(PYTHON) Tests/Chaos/reloads.py --weir $(WEIR)
 
 install: ## install program, man page, systemd unit, sample configurations (PREFIX, DESTDIR)
 	@test -x $(WEIR) || { echo 'Run make build first (as yourself), then make install.'; exit 1; }

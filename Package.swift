@@ -75,9 +75,8 @@ let package = Package(
         .target(
             name: "Control",
             dependencies: [
-                "Balancing", "Base", "CLinux", "Configuration", "Health", "HTTP1", "Routing", "Telemetry",
-                "Dataplane",
-                "Probing", "Ring", "EmulatedKernel",
+                "Balancing", "Base", "CLinux", "Configuration", "Health", "HTTP1", "LogReading", "Routing",
+                "Telemetry", "Dataplane", "Probing", "Ring", "EmulatedKernel",
             ],
             resources: [.embedInCode("Admin/dashboard.html")], swiftSettings: common),
         .target(

@@ -1,6 +1,6 @@
 // The life of `weir run`: take what is needed (descriptors, engine, logs, sockets, addresses), start the
-// workers, then wait for signals. SIGTERM drains and a second one stops; SIGHUP applies the file anew (Reload.swift),
-// SIGUSR1 opens the logs anew.
+// workers, then wait for signals and commands (Commands.swift). SIGTERM drains and a second one stops; SIGHUP applies
+// the file anew (Reload.swift), SIGUSR1 opens the logs anew.
 
 import Base
 import CLinux
@@ -41,12 +41,13 @@ public final class Server {
     let health: HealthKeeping
     let alerts: Alerts?
     /// nil where nobody may look.
-    private let admin: AdminServer?
+    let admin: AdminServer?
     private let startedAt = monotonicSeconds()
     private let startedAtSince1970 = secondsSince1970()
     private var memory: MemoryWatch?
     /// While draining: when sessions are cut, when progress is reported next, and when workers that still
     /// wait (for somebody to read their log) are left behind.
+    private var drain: Drain?
     private var stopAt = Double.infinity
     private var reportAt = Double.infinity
     private var leaveAt = Double.infinity
@@ -60,7 +61,7 @@ public final class Server {
         self.options = options
         signals = try Self.takeSignals()
         reports = weir_eventfd()
-        reload = Reload(configured: configuration)
+        reload = Reload(configuration, file: options.configurationName)
         var configuration = configuration
         let sizing = Sizing(configuration, backlog: Worker.backlog)
         let configuredSessions = configuration.limits.sessions
@@ -82,14 +83,13 @@ public final class Server {
         generations = Generations(first)
         shared = .allocate(capacity: 1)
         shared.initialize(to: SharedState(sessionLimit: configuration.limits.sessions))
-        reload.watched = FileStamp(options.configurationName)
         self.engine = engine
         probing = LoadProbing(first, engine, events)
         health = try HealthKeeping(first, engine, events)
         alerts = Alerts(
             first, engine, events,
             webhook: configuration.alerts?.webhook.map { $0.address.socketAddress ?? addresses[$0.address]! })
-        admin = configuration.admin.map { AdminServer($0) }
+        admin = if let settings = configuration.admin { try AdminServer(settings) } else { nil }
         report(configuration, engine, sizing, configuredSessions: configuredSessions)
         do throws(Failure) {
             try admin?.open()
@@ -250,7 +250,8 @@ public final class Server {
         AdminFacts(
             generation: generation, engine: engine,
             addresses: generation.configuration.listeners.indices.map(listening.addresses), threads: threads,
-            shared: shared, startedAt: startedAt, startedAtSince1970: startedAtSince1970)
+            shared: shared, startedAt: startedAt, startedAtSince1970: startedAtSince1970,
+            history: reload.history, drain: drain)
     }
 
     private func waitForReport() {
@@ -266,9 +267,10 @@ public final class Server {
         var wanted = [
             pollfd(fd: signals, events: Int16(POLLIN), revents: 0),
             pollfd(fd: reports, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: commandsDescriptor, events: Int16(POLLIN), revents: 0),
         ]
         // A worker that ends reports; that the last session ended, and what backends are due, is looked for.
-        poll(&wanted, 2, timeUntilNextLook())
+        poll(&wanted, nfds_t(wanted.count), timeUntilNextLook())
         health.tick()
         alerts?.tick()
         lookAtMemory()
@@ -279,6 +281,8 @@ public final class Server {
             handle(signal: Int32(info.ssi_signo))
         }
         checkReload()
+        takeCommands()
+        checkRollback()
         checkDrain()
     }
 
@@ -304,8 +308,8 @@ public final class Server {
     private func handle(signal: Int32) {
         switch signal {
         case SIGTERM, SIGINT:
-            if shared.pointee.command == .run { drain() } else { stop("a second signal") }
-        case SIGHUP: reload.isWanted = true
+            if shared.pointee.command == .run { beginDrain() } else { stop("a second signal") }
+        case SIGHUP: reload.wantedBy = .signal
         case SIGUSR1:
             do throws(Failure) {
                 try logs.reopen()
@@ -321,13 +325,15 @@ public final class Server {
         }
     }
 
-    private func drain() {
+    private func beginDrain() {
         let now = monotonicSeconds()
         stopAt = now + Double(options.drainTimeoutSeconds)
         reportAt = now + Self.reportSeconds
+        drain = Drain(beganAt: now, endsAt: stopAt)
         reportDrain(secondsLeft: Double(options.drainTimeoutSeconds))
         Systemd.notify("STOPPING=1\nSTATUS=draining")
         ask(.drain)
+        showToAdmin(generations.current)
         // A successor may bind the paths from here on, and what is there when this process ends is the
         // successor's. The sockets are closed when the last worker has let go of them.
         listening.removeUnixSockets()
@@ -402,7 +408,7 @@ public final class Server {
     }
 }
 
-private func secondsSince1970() -> Double {
+func secondsSince1970() -> Double {
     var time = timespec()
     clock_gettime(CLOCK_REALTIME, &time)
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9

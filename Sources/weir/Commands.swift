@@ -15,7 +15,9 @@ struct Command: Sendable {
 }
 
 enum Commands {
-    static let all = [run, check, plan, explain, status, top, tail, demo, schema]
+    static let all = [
+        run, check, plan, reload, rollback, history, explain, status, top, tail, demo, schema,
+    ]
 
     private static let run = Command(
         name: "run", arguments: "[-c FILE] [--drain-timeout SECONDS]",
@@ -120,9 +122,7 @@ enum Commands {
     private static let status = Command(
         name: "status", arguments: "[-c FILE] [--admin ADDRESS] [--json]",
         summary: "look at a running Weir: listeners, backends, rates",
-        details: [
-            "-c, --config FILE     the configuration that it runs with; default as for `weir run`",
-            "--admin ADDRESS       unix:/path or 127.0.0.1:9900 instead of the `admin.bind` of the file",
+        details: Live.details + [
             "--json                everything that is counted, for programs (docs/openapi.json)",
             "",
             "Rates, failures, percentiles and bytes are those of one second, which it waits for. The token,",
@@ -130,29 +130,24 @@ enum Commands {
         ],
         example: "weir status --admin unix:/run/weir/admin.sock"
     ) { (arguments) throws(Failure) in
-        let file = try arguments.value("-c", "--config")
-        let address = try arguments.value("--admin")
         let isJSON = arguments.flag("--json")
+        let live = try Live(arguments)
         try arguments.finish()
-        let client = try AdminClient(address: address, configurationFile: file)
-        return try Status.run(client, isJSON: isJSON)
+        return try Status.run(live.client(), isJSON: isJSON)
     }
 
     private static let top = Command(
         name: "top", arguments: "[-c FILE] [--admin ADDRESS]",
         summary: "the same live in the terminal",
-        details: [
-            "-c, --config FILE     the configuration that it runs with; default as for `weir run`",
-            "--admin ADDRESS       unix:/path or 127.0.0.1:9900 instead of the `admin.bind` of the file",
+        details: Live.details + [
             "",
             "s sorts backends by the next column, p pauses, q ends. Each line of bars is the last 20 seconds.",
         ],
         example: "weir top --admin 127.0.0.1:9900"
     ) { (arguments) throws(Failure) in
-        let file = try arguments.value("-c", "--config")
-        let address = try arguments.value("--admin")
+        let live = try Live(arguments)
         try arguments.finish()
-        return try Top.run(try AdminClient(address: address, configurationFile: file))
+        return try Top.run(live.client())
     }
 
     private static let tail = Command(

@@ -55,6 +55,7 @@ private func blocks(_ language: String, in page: String) -> [String] {
 @Test(arguments: [
     ("docs/configuration.md", 5), ("docs/admin.md", 1), ("docs/alerts.md", 1), ("docs/affinity.md", 1),
     ("docs/health.md", 1), ("docs/backends.md", 1),
+    ("docs/health.md", 1), ("docs/reload.md", 1),
     ("docs/limits.md", 2),
     ("docs/http.md", 2),
     ("README.md", 2),

@@ -12,6 +12,7 @@ enum AdminPath: String, CaseIterable {
     case backends = "/lb/backends"
     case config = "/lb/config"
     case sessions = "/lb/sessions"
+    case history = "/lb/history"
     case metrics = "/metrics"
 }
 
@@ -28,17 +29,11 @@ struct AdminFacts: @unchecked Sendable {
     /// Of the process: on the monotonic clock, and since 1970.
     let startedAt: Double
     let startedAtSince1970: Double
+    let history: History
+    /// nil while it serves.
+    let drain: Drain?
 
-    func answer(_ request: AdminRequest) -> AdminAnswer {
-        guard let path = AdminPath(rawValue: request.path) else { return Self.notFound }
-        guard request.method == .get || request.method == .head else {
-            return .error(405, "only GET and HEAD are answered")
-        }
-        if request.hasBody { return .error(413, "a request here has no body") }
-        return answer(path, request)
-    }
-
-    private func answer(_ path: AdminPath, _ request: AdminRequest) -> AdminAnswer {
+    func answer(_ path: AdminPath, _ request: AdminRequest) -> AdminAnswer {
         switch path {
         case .dashboard:
             return AdminAnswer(
@@ -50,6 +45,7 @@ struct AdminFacts: @unchecked Sendable {
             return AdminAnswer(
                 contentType: "application/yaml", body: Array(configuration.withoutSecrets.rendered().utf8))
         case .sessions: return .json { Figures(self).writeSessions(to: &$0) }
+        case .history: return .json { history.write(to: &$0) }
         case .metrics:
             var metrics = MetricsWriter(isOpenMetrics: request.wantsOpenMetrics)
             Figures(self).write(to: &metrics)
@@ -65,16 +61,18 @@ struct AdminFacts: @unchecked Sendable {
                 $0.string("status", command.word)
                 $0.string("version", Version.text)
                 $0.number("uptime_s", Int(monotonicSeconds() - startedAt))
+                drain.write("draining", sessions: shared.pointee.sessionCount, to: &$0)
             }
         }
     }
 
-    private static var notFound: AdminAnswer {
+    static var notFound: AdminAnswer {
         .json(404) { writer in
             writer.object {
                 $0.string("error", "there is nothing at this path")
                 $0.array("paths") { paths in
                     AdminPath.allCases.forEach { paths.string(nil, $0.rawValue) }
+                    AdminAction.allCases.forEach { paths.string(nil, $0.path) }
                 }
             }
         }

@@ -38,6 +38,11 @@ struct JSONWriter {
         octets += (value.map { String($0) } ?? "null").utf8
     }
 
+    /// null where there is none.
+    mutating func string(_ key: StaticString, orNull value: String?) {
+        if let value { string(key, value) } else { number(key, orNull: nil) }
+    }
+
     mutating func flag(_ key: StaticString, _ value: Bool) {
         begin(key)
         octets += (value ? "true" : "false").utf8
