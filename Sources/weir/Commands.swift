@@ -194,7 +194,11 @@ enum Commands {
 
     private static let tail = Command(
         name: "tail", arguments: "[FILE or - or --admin ADDRESS] [-n LINES] [FILTERS] [--json or --stats]",
-        operands: [Operand("FILE", .files, "a log; - for standard input; default: that, or at a terminal the running Weir")],
+        operands: [
+            Operand(
+                "FILE", .files,
+                "a log; - for standard input; default: that, or at a terminal the running Weir")
+        ],
         summary: "follow logs: columns, filters, running figures",
         options: [
             CommandOption("--admin", "ADDRESS", "a running Weir: unix:/path or 127.0.0.1:9900"),
@@ -215,7 +219,7 @@ enum Commands {
             CommandOption("--backend", "NAME", "went to this backend", .names(.backends)),
         ],
         details: [
-            "Filters: a second --status adds a value, different ones must all match.",
+            "Filters: a second --status adds a value, different ones must all match."
         ],
         example: "weir tail --status 5xx --slow 200ms /var/log/weir/access.log"
     ) { (arguments) throws(Failure) in
