@@ -78,7 +78,8 @@ let package = Package(
                 "Balancing", "Base", "CLinux", "Configuration", "Health", "HTTP1", "LogReading", "Routing",
                 "Telemetry", "Dataplane", "Probing", "Ring", "EmulatedKernel",
             ],
-            resources: [.embedInCode("Admin/dashboard.html")], swiftSettings: common),
+            resources: [.embedInCode("Admin/dashboard.html"), .embedInCode("Admin/dashboard-log.js")],
+            swiftSettings: common),
         .target(
             name: "Simulation",
             dependencies: [

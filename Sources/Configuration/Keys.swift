@@ -28,6 +28,7 @@ enum Keys {
                 Field(
                     "watch", \.watch, .truth,
                     "The file is applied anew when it has changed, as on SIGHUP."),
+                Field("reload", \.reload, reload, absent: "nothing is taken back"),
                 Field("limits", \.limits, processLimits),
                 Field("admin", \.admin, admin, absent: "no admin API"),
                 Field("logs", \.logs, logs),

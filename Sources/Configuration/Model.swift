@@ -8,6 +8,8 @@ public struct Configuration: Equatable, Sendable {
     public var engine = EngineChoice.automatic
     /// The file is applied anew when it has changed.
     public var watch = false
+    /// nil: nothing that was applied is taken back by itself.
+    public var reload: ReloadSettings?
     public var limits = ProcessLimits()
     /// nil: nobody can look at it.
     public var admin: AdminSettings?

@@ -34,6 +34,7 @@ extension Server {
     private func carryOut(_ command: AdminCommand) -> AdminAnswer {
         switch command {
         case .reload(let file, let mayBeAnyFile): reload(file, mayBeAnyFile)
+        case .rollback(let number): rollBack(number)
         case .upgrade: preconditionFailure("it is answered later")
         }
     }
@@ -48,10 +49,30 @@ extension Server {
             guard path.hasPrefix("/") else { return .error(400, "`file` must be an absolute path") }
         }
         do throws(Failure) {
-            try applyFile(path, source: .reload)
+            try applyFile(path, source: .reload(file: path))
             return appliedAnswer()
         } catch {
-            return .refusedConfiguration(error.message, inForce: generations.current.number)
+            return .refusedConfiguration(error, inForce: generations.current.number)
+        }
+    }
+
+    private func rollBack(_ wanted: Int?) -> AdminAnswer {
+        let history = reload.history
+        guard let number = wanted ?? history.before else {
+            return .error(409, "there is no configuration before \(generations.current.number) that is known")
+        }
+        if number == generations.current.number {
+            return .error(409, "configuration \(number) is in force")
+        }
+        guard let configuration = history.configuration(number) else {
+            let known = history.entries.compactMap(\.number).map(String.init).joined(separator: ", ")
+            return .error(404, "there is no configuration \(number); known are \(known)")
+        }
+        do throws(Failure) {
+            try rollBack(to: number, configuration, source: .rollback(to: number))
+            return appliedAnswer()
+        } catch {
+            return .refusedConfiguration(error, inForce: generations.current.number)
         }
     }
 
@@ -60,6 +81,8 @@ extension Server {
         .json { writer in
             writer.object { object in
                 object.number("number", generations.current.number)
+                object.number("restored", orNull: reload.source.restored)
+                object.flag("differs_from_file", reload.history.differsFromFile)
                 object.array("changes") { array in reload.changes.forEach { $0.write(to: &array) } }
             }
         }
@@ -68,10 +91,11 @@ extension Server {
 
 extension AdminAnswer {
     /// A configuration was not applied; the one with the number goes on.
-    static func refusedConfiguration(_ cause: String, inForce number: Int) -> AdminAnswer {
+    static func refusedConfiguration(_ cause: Failure, inForce number: Int) -> AdminAnswer {
         .json(422) { writer in
             writer.object {
-                $0.string("error", cause)
+                $0.string("error", cause.message)
+                $0.flag("names_its_place", cause.namesItsPlace)
                 $0.number("number", number)
             }
         }

@@ -28,20 +28,19 @@ struct FileStamp: Equatable {
     }
 }
 
-/// Who asked for a configuration.
-enum ChangeSource: String {
-    case start
-    case signal = "sighup"
-    case watch
-    case reload
-}
-
 /// Where a reload is.
 struct Reload {
     /// Who wants the file to be applied anew.
     var wantedBy: ChangeSource?
-    /// What runs, as the file says it: sizes are those that were asked for.
+    /// What runs, as a file would have it: sizes are those that were asked for.
     var configured: Configuration
+    var history: History
+    /// What the file said when it was read last; nil where it could not be.
+    var fileSays: Configuration?
+    /// Too many failures take the configuration back that was applied last.
+    var rollbackWatch: RollbackWatch?
+    /// The number of the configuration that it will go back to, while workers take the new one.
+    var goBackTo: Int?
     /// Workers are taking it since then.
     var beganAt: Double?
     /// The command whose answer is true when every worker has taken it.
@@ -54,6 +53,13 @@ struct Reload {
     var watched: FileStamp?
     /// As it was at the last look: a file that is being written is left to settle for one look.
     var seen: FileStamp?
+
+    init(_ first: Configuration, file: String) {
+        configured = first
+        fileSays = first
+        history = History(first, file: file)
+        watched = FileStamp(file)
+    }
 }
 
 extension Server {
@@ -65,6 +71,7 @@ extension Server {
     /// nil where nothing is to be looked after.
     func timeUntilReloadLook() -> Int32? {
         if reload.beganAt != nil { return Self.takingMilliseconds }
+        if reload.rollbackWatch != nil { return HealthKeeping.tickMilliseconds }
         return generations.hasReplaced || generations.current.configuration.watch
             ? Self.lookMilliseconds : nil
     }
@@ -93,18 +100,46 @@ extension Server {
 
     /// Reads a file and applies what it says. Where it fails, nothing has changed.
     func applyFile(_ path: String, source: ChangeSource) throws(Failure) {
-        if path == options.configurationName { reload.watched = FileStamp(path) }
+        let isOwn = path == options.configurationName
+        // Whatever the file says now was known: where another one is applied, it counts from its next change on.
+        reload.watched = FileStamp(options.configurationName)
+        if isOwn { reload.fileSays = nil }
+        let wanted: Configuration
         do throws(Failure) {
             if path.isEmpty { throw Failure("there is no file that it came from") }
-            try apply(ConfigurationFile.read(path), source: source)
+            wanted = try ConfigurationFile.read(path)
         } catch {
-            events.write(.error, "reload_failed") { record in
-                record.text("configuration", path)
-                record.number("number", UInt64(generations.current.number))
-                record.text("cause", error.message)
-            }
+            report(error, source)
             throw error
         }
+        if isOwn { reload.fileSays = wanted }
+        let before = generations.current.number
+        try apply(wanted, source: source)
+        if reload.changes.contains(where: { !$0.needsRestart }) { reload.goBackTo = before }
+    }
+
+    private func report(_ error: Failure, _ source: ChangeSource) {
+        events.write(.error, "reload_failed") { record in
+            record.word("source", source.name)
+            record.text("configuration", path(source))
+            record.number("number", UInt64(generations.current.number))
+            record.text("cause", error.message)
+        }
+        reload.history.failed(error.message, source)
+        compareWithFile()
+        showToAdmin(generations.current)
+    }
+
+    /// For the log: the file that a configuration is of, or was meant to be.
+    private func path(_ source: ChangeSource) -> String {
+        if case .reload(let file) = source { file } else { options.configurationName }
+    }
+
+    private func compareWithFile() {
+        let differs = reload.fileSays.map {
+            !reload.configured.changes(to: reload.configured.reloading($0)).isEmpty
+        }
+        reload.history.differsFromFile = differs ?? true
     }
 
     /// Makes a configuration, as a file would have it, the one in force: the one place where that happens. Returns when
@@ -113,9 +148,18 @@ extension Server {
     func apply(_ wanted: Configuration, source: ChangeSource) throws(Failure) {
         precondition(reload.beganAt == nil)
         let changes = reload.configured.changes(to: wanted)
-        try publish(generations.current.configuration.reloading(wanted))
+        do throws(Failure) {
+            try publish(generations.current.configuration.reloading(wanted))
+        } catch {
+            report(error, source)
+            throw error
+        }
         reload.configured = reload.configured.reloading(wanted)
         (reload.source, reload.changes) = (source, changes)
+        (reload.rollbackWatch, reload.goBackTo) = (nil, nil)
+        reload.history.applied(generations.current.number, reload.configured, source, changes)
+        compareWithFile()
+        showToAdmin(generations.current)
     }
 
     private func publish(_ configuration: Configuration) throws(Failure) {
@@ -136,7 +180,6 @@ extension Server {
         let isProbedAlike = generation.successions.enumerated().allSatisfy { $1.isSame && $1.before == $0 }
         if probing != nil, !isProbedAlike { probing?.stop() }
         generations.replace(with: generation)
-        showToAdmin(generation)
         alerts?.follow(generation)
         followBackends(generation, isProbedAlike)
         generation.publish(shared)
@@ -174,6 +217,9 @@ extension Server {
         let generation = generations.current
         guard let beganAt = reload.beganAt, generation.isTaken, generation.hasLetGoOfSockets else { return }
         reload.beganAt = nil
+        reload.rollbackWatch = reload.goBackTo.flatMap {
+            RollbackWatch(generation, backTo: $0, now: monotonicSeconds())
+        }
         reload.dropped.filter(\.isShared).forEach { close($0.descriptors[0]) }
         for change in reload.changes where change.kind != .removed {
             guard case .listener(let name) = change.subject,
@@ -183,9 +229,10 @@ extension Server {
         }
         let kept = reload.changes.filter(\.needsRestart).flatMap(\.details)
         events.write(kept.isEmpty ? .info : .warning, "reloaded") { record in
-            record.text("configuration", options.configurationName)
+            record.text("configuration", path(reload.source))
             record.number("number", UInt64(generation.number))
-            record.text("source", reload.source.rawValue)
+            record.word("source", reload.source.name)
+            if let restored = reload.source.restored { record.number("restored", UInt64(restored)) }
             record.number("taken_us", UInt64((monotonicSeconds() - beganAt) * 1_000_000))
             let changes = reload.changes.filter { !$0.needsRestart }
             record.number("changes", UInt64(changes.count))

@@ -55,6 +55,7 @@ public final class Server {
         threads, logs, events.recent, startedAtSince1970: startedAtSince1970)
     /// While draining: when sessions are cut, when progress is reported next, and when workers that still
     /// wait (for somebody to read their log) are left behind.
+    private var draining: Drain?
     private var stopAt = Double.infinity
     private var reportAt = Double.infinity
     private var reportSeconds = Server.firstReportSeconds
@@ -84,7 +85,7 @@ public final class Server {
         self.options = options
         signals = try Self.takeSignals()
         reports = weir_eventfd()
-        reload = Reload(configured: configuration)
+        reload = Reload(configuration, file: options.configurationName)
         var configuration = configuration
         let sizing = Sizing(configuration, backlog: Worker.backlog)
         let configuredSessions = configuration.limits.sessions
@@ -109,7 +110,6 @@ public final class Server {
         generations = Generations(first)
         shared = .allocate(capacity: 1)
         shared.initialize(to: SharedState(sessionLimit: configuration.limits.sessions))
-        reload.watched = FileStamp(options.configurationName)
         self.engine = engine
         probing = LoadProbing(first, engine, events)
         health = try HealthKeeping(first, engine, events)
@@ -295,7 +295,8 @@ public final class Server {
         AdminFacts(
             generation: generation, engine: engine,
             addresses: generation.configuration.listeners.indices.map(listening.addresses), threads: threads,
-            shared: shared, startedAt: startedAt, startedAtSince1970: startedAtSince1970, logs: recentLogs)
+            shared: shared, startedAt: startedAt, startedAtSince1970: startedAtSince1970,
+            history: reload.history, drain: draining, logs: recentLogs)
     }
 
     private func waitForReport() {
@@ -326,6 +327,7 @@ public final class Server {
         }
         checkReload()
         takeCommands()
+        checkRollback()
         checkUpgrade()
         checkDrain()
     }
@@ -385,8 +387,10 @@ public final class Server {
         let now = monotonicSeconds()
         stopAt = now + Double(seconds)
         reportAt = now + reportSeconds
+        draining = Drain(beganAt: now, endsAt: stopAt)
         reportDrain(secondsLeft: Double(seconds))
         ask(.drain)
+        showToAdmin(generations.current)
         // Whoever comes after this process may bind the paths from here on. The sockets are closed when the last worker
         // has let go of them.
         listening.removeUnixSockets(but: successor)
@@ -464,7 +468,7 @@ public final class Server {
     }
 }
 
-private func secondsSince1970() -> Double {
+func secondsSince1970() -> Double {
     var time = timespec()
     clock_gettime(CLOCK_REALTIME, &time)
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9

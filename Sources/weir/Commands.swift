@@ -4,7 +4,10 @@ import Configuration
 import Control
 
 enum Commands {
-    static let all = [run, check, plan, upgrade, explain, status, top, tail, demo, schema, completions]
+    static let all = [
+        run, check, plan, reload, rollback, history, upgrade, explain, status, top, tail, demo, schema,
+        completions,
+    ]
 
     /// Of commands that ask a running Weir.
     static let runningConfiguration = CommandOption(
@@ -25,7 +28,8 @@ enum Commands {
                 "--drain-timeout", "SECONDS",
                 "how long sessions may go on after SIGTERM; default 30"),
             CommandOption(
-                "--upgrade-drain-timeout", "SECONDS", "the same after an upgrade; default 86400, a day"),
+                "--upgrade-drain-timeout", "SECONDS",
+                "the same after an upgrade; default 86400"),
         ],
         details: [
             "SIGTERM and SIGINT stop accepting and let sessions finish; a second one stops now.",
@@ -90,8 +94,9 @@ enum Commands {
     }
 
     private static let explain = Command(
-        name: "explain", arguments: "[-c FILE] [--listener NAME] [METHOD] URL [-H 'NAME: VALUE']...",
-        summary: "say what a configuration would do with an http request, and why",
+        name: "explain",
+        arguments: "[-c FILE] [--listener NAME] [METHOD] URL [-H 'NAME: VALUE']... | --request ID",
+        summary: "say what becomes of an http request, and why; or what became of one",
         options: [
             CommandOption(
                 "-c, --config", "FILE", "the configuration; default as for `weir run`", .files),
@@ -103,11 +108,17 @@ enum Commands {
             CommandOption(
                 "--draw", "NUMBER", "another draw of what is left to chance; default 1"),
             CommandOption("--json", "for programs"),
+            CommandOption("--request", "ID", "of one that happened: its `id` or `request_id` in the log"),
+            CommandOption(
+                "--admin", "ADDRESS", "the running Weir that is asked for its record, as for `weir status`"),
+            CommandOption("--log", "FILE", "a log to look for its record in; - for standard input", .files),
         ],
         details: [
             "METHOD is GET unless given. The request goes through the code that serves: the strict reading",
             "of its head, the routes, the split, the rewrite, the pool's policy. Nothing is sent. Where the",
             "rotation of a running Weir stands, and who is full there, is not known here.",
+            "--request says in words what the record of a request that happened has, out of the memory of the",
+            "running Weir (-c FILE or --admin), or out of a log.",
         ],
         example: "weir explain -c weir.yaml --listener web GET http://a.example/v1/x -H 'x-beta: 1'"
     ) { (arguments) throws(Failure) in
@@ -117,6 +128,23 @@ enum Commands {
         let client = try arguments.value("--client")
         let draw = try arguments.number("--draw", within: 0...Int.max)
         let isJSON = arguments.flag("--json")
+        if let identifier = try arguments.value("--request") {
+            let address = try arguments.value("--admin")
+            let log = try arguments.value("--log")
+            try arguments.finish()
+            guard listener == nil, headers.isEmpty, client == nil, draw == nil else {
+                throw Failure(
+                    "--request is for a request that happened: it goes with -c, --admin, --log, --json")
+            }
+            if let log {
+                guard file == nil, address == nil else {
+                    throw Failure("--log excludes -c and --admin: it reads a file, and asks no running Weir")
+                }
+                return try PastRequest.run(identifier, inLogAt: log, isJSON: isJSON)
+            }
+            let running = RunningLog(try AdminClient(address: address, configurationFile: file), .access)
+            return try PastRequest.run(identifier, in: running, isJSON: isJSON)
+        }
         let words = try arguments.positionals("URL", least: 1, most: 2)
         try arguments.finish()
         var request = MadeUpRequest(url: words.last!)
@@ -144,12 +172,10 @@ enum Commands {
         ],
         example: "weir status --admin unix:/run/weir/admin.sock"
     ) { (arguments) throws(Failure) in
-        let file = try arguments.value("-c", "--config")
-        let address = try arguments.value("--admin")
         let isJSON = arguments.flag("--json")
+        let live = try Live(arguments)
         try arguments.finish()
-        let client = try AdminClient(address: address, configurationFile: file)
-        return try Status.run(client, isJSON: isJSON)
+        return try Status.run(live.client(), isJSON: isJSON)
     }
 
     private static let top = Command(
@@ -161,19 +187,19 @@ enum Commands {
         ],
         example: "weir top --admin 127.0.0.1:9900"
     ) { (arguments) throws(Failure) in
-        let file = try arguments.value("-c", "--config")
-        let address = try arguments.value("--admin")
+        let live = try Live(arguments)
         try arguments.finish()
-        return try Top.run(try AdminClient(address: address, configurationFile: file))
+        return try Top.run(live.client())
     }
 
     private static let tail = Command(
-        name: "tail", arguments: "[FILE or -] [-n LINES] [--no-follow] [FILTERS] [--json or --stats]",
-        operands: [
-            Operand("FILE", .files, "a log of format json; - or nothing for standard input")
-        ],
+        name: "tail", arguments: "[FILE or - or --admin ADDRESS] [-n LINES] [FILTERS] [--json or --stats]",
+        operands: [Operand("FILE", .files, "a log; - for standard input")],
         summary: "follow logs: columns, filters, running figures",
         options: [
+            CommandOption("--admin", "ADDRESS", "a running Weir: unix:/path or 127.0.0.1:9900"),
+            CommandOption("-c, --config", "FILE", "the running Weir of that configuration", .files),
+            CommandOption("--events", "of a running Weir the events instead of the access records"),
             CommandOption(
                 "-n, --lines", "LINES",
                 "begin LINES before the end, or with `all`; default 10, but all with --no-follow or --stats"),
@@ -190,7 +216,8 @@ enum Commands {
         ],
         details: [
             "Filters are --status and what stands below it. One that is given again adds a value;",
-            "different ones must all match.",
+            "different ones must all match. Where nothing is named that is standard input, and at a terminal the",
+            "running Weir that `weir status` would ask.",
         ],
         example: "weir tail --status 5xx --slow 200ms /var/log/weir/access.log"
     ) { (arguments) throws(Failure) in

@@ -7,6 +7,8 @@ import HTTP1
 enum AdminCommand: Sendable {
     /// The configuration's file, or another one where whoever asks may have it read.
     case reload(file: String?, mayBeAnyFile: Bool)
+    /// To the configuration with that number; nil for the one before.
+    case rollback(to: Int?)
     /// The program started anew.
     case upgrade
 }
@@ -15,6 +17,7 @@ enum AdminCommand: Sendable {
 /// and a test compares the two.
 enum AdminAction: CaseIterable {
     case reload
+    case rollback
     case upgrade
 
     var method: HTTP1.Method { .post }
@@ -22,6 +25,7 @@ enum AdminAction: CaseIterable {
     var path: String {
         switch self {
         case .reload: "/lb/reload"
+        case .rollback: "/lb/rollback"
         case .upgrade: "/lb/upgrade"
         }
     }
@@ -33,6 +37,7 @@ enum AdminAction: CaseIterable {
         switch self {
         case .reload:
             return .reload(file: try parameters.text("file"), mayBeAnyFile: peer == .owner)
+        case .rollback: return .rollback(to: try parameters.number("to", within: 1...Int.max))
         case .upgrade: return .upgrade
         }
     }

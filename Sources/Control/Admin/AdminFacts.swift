@@ -12,6 +12,7 @@ enum AdminPath: String, CaseIterable {
     case backends = "/lb/backends"
     case config = "/lb/config"
     case sessions = "/lb/sessions"
+    case history = "/lb/history"
     case log = "/lb/log"
     case metrics = "/metrics"
 }
@@ -29,13 +30,16 @@ struct AdminFacts: @unchecked Sendable {
     /// Of the process: on the monotonic clock, and since 1970.
     let startedAt: Double
     let startedAtSince1970: Double
+    let history: History
+    /// nil while it serves.
+    let drain: Drain?
     let logs: RecentLogs
 
     func answer(_ path: AdminPath, _ request: AdminRequest) throws(AdminRefusal) -> AdminAnswer {
         switch path {
         case .dashboard:
             return AdminAnswer(
-                contentType: "text/html; charset=utf-8", body: PackageResources.dashboard_html)
+                contentType: "text/html; charset=utf-8", body: Dashboard.page)
         case .health: return health
         case .stats: return .json { Figures(self).write(to: &$0) }
         case .backends: return .json { Figures(self).writePools(to: &$0) }
@@ -43,6 +47,7 @@ struct AdminFacts: @unchecked Sendable {
             return AdminAnswer(
                 contentType: "application/yaml", body: Array(configuration.withoutSecrets.rendered().utf8))
         case .sessions: return .json { Figures(self).writeSessions(to: &$0) }
+        case .history: return .json { history.write(to: &$0) }
         case .log:
             var parameters = try AdminParameters(query: request.query, body: [])
             return try logs.answer(
@@ -63,6 +68,7 @@ struct AdminFacts: @unchecked Sendable {
                 $0.string("status", command.word)
                 $0.string("version", Version.text)
                 $0.number("uptime_s", Int(monotonicSeconds() - startedAt))
+                drain.write("draining", sessions: shared.pointee.sessionCount, to: &$0)
             }
         }
     }
