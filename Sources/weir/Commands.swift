@@ -215,9 +215,8 @@ enum Commands {
             CommandOption("--backend", "NAME", "went to this backend", .names(.backends)),
         ],
         details: [
-            "Filters are --status and what stands below it. One that is given again adds a value;",
-            "different ones must all match. Where nothing is named that is standard input, and at a terminal the",
-            "running Weir that `weir status` would ask.",
+            "Filters: a second --status adds a value, different ones must all match. Where nothing is named,",
+            "it reads standard input, and at a terminal the running Weir that `weir status` would ask.",
         ],
         example: "weir tail --status 5xx --slow 200ms /var/log/weir/access.log"
     ) { (arguments) throws(Failure) in
