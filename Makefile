@@ -21,17 +21,19 @@ build_packages = binutils libc6-dev libstdc++-12-dev liburing-dev libxxhash-dev 
 # What `weir demo` asks one to type.
 run_packages = curl
 # What the tests start, look into the program with, or are written in.
-test_packages = chromium curl fish man-db nginx postgresql prometheus python3 python3-prometheus-client \
+test_packages = chromium curl dpkg-dev fish man-db nginx postgresql prometheus python3 python3-prometheus-client \
 	python3-pytest python3-websockets redis-server redis-tools tmux valgrind wrk zsh
+deb_packages = dpkg-dev
 bench_packages = haproxy libnginx-mod-stream nginx python3 wrk
 profile_packages = haproxy libnginx-mod-stream linux-perf nginx python3 valgrind wrk
 
 FUZZ_SECONDS = 60
-# Configurations to start from; the schema is for editors.
-samples = tcp.yaml http.yaml redis.yaml postgres.yaml weir.schema.json alerts.yaml grafana.json
+# Examples to start from; the schema is for editors.
+samples = tcp.yaml http.yaml redis.yaml postgres.yaml weir.schema.json alerts.yaml grafana.json weir.socket
 
 .PHONY: help run build simulate test test-epoll simulate-mutants weir-bench choices skewed fuzz lint bench profile \
-	profile-baseline chaos reloads install uninstall clean packages run-packages test-packages bench-packages profile-packages swift
+	profile-baseline chaos reloads upgrades install uninstall deb clean packages run-packages test-packages \
+	bench-packages profile-packages deb-packages swift
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -80,8 +82,8 @@ lint: test-packages build ## check the format of the code and what the program i
 	@! grep -rnE '/(home|root|Users)/' README.md docs configs || \
 		{ echo 'The documentation names a folder of one machine.'; exit 1; }
 
-bench: bench-packages build weir-bench ## measure Weir side by side with HAProxy and nginx
-	$(PYTHON) Tests/Benchmarks/bench.py --weir $(WEIR)
+bench: bench-packages build weir-bench ## measure Weir beside HAProxy and nginx; writes docs/benchmarks.md
+	$(PYTHON) Tests/Benchmarks/bench.py --weir $(WEIR) --write-docs
 
 profile: profile-packages build weir-bench ## count instructions of a request, and sample what takes the CPU's time
 	$(PYTHON) Tests/Benchmarks/instructions.py --weir $(WEIR) --top 30
@@ -92,6 +94,9 @@ profile: profile-packages build weir-bench ## count instructions of a request, a
 
 profile-baseline: profile-packages build weir-bench ## make what a request costs now what the tests expect
 	$(PYTHON) Tests/Benchmarks/instructions.py --weir $(WEIR) --write-baseline
+
+upgrades: bench-packages build ## upgrade 20 times in a row under load, and count what clients notice
+	$(PYTHON) Tests/Chaos/upgrades.py --weir $(WEIR)
 
 chaos: bench-packages build ## kill, stop and start backends under load, and count what clients notice
 	$(PYTHON) Tests/Chaos/chaos.py --weir $(WEIR)
@@ -113,8 +118,10 @@ install: ## install program, manual, completions, systemd unit, sample configura
 	sed -e 's|/usr/local/bin|$(bindir)|g' -e 's|/etc/weir|$(sysconfdir)/weir|g' \
 		configs/weir.service > .build/install/weir.service
 	install -D -m 644 .build/install/weir.service $(DESTDIR)$(unitdir)/weir.service
+	sed -e 's|weir.schema.json|$(exampledir)/weir.schema.json|' -e 's|/etc/weir|$(sysconfdir)/weir|g' \
+		configs/service.yaml > .build/install/weir.yaml
 	test -e $(DESTDIR)$(sysconfdir)/weir/weir.yaml || \
-		install -D -m 644 configs/tcp.yaml $(DESTDIR)$(sysconfdir)/weir/weir.yaml
+		install -D -m 644 .build/install/weir.yaml $(DESTDIR)$(sysconfdir)/weir/weir.yaml
 	for sample in $(samples); do \
 		install -D -m 644 configs/$$sample $(DESTDIR)$(exampledir)/$$sample || exit 1; done
 
@@ -123,6 +130,9 @@ uninstall: ## remove what install put there, but for the configuration
 	rm -f $(DESTDIR)$(mandir)/man1/weir.1 $(DESTDIR)$(mandir)/man1/weir-*.1 $(DESTDIR)$(mandir)/man5/weir.yaml.5
 	rm -f $(DESTDIR)$(bashdir)/weir $(DESTDIR)$(zshdir)/_weir $(DESTDIR)$(fishdir)/weir.fish
 	for sample in $(samples); do rm -f $(DESTDIR)$(exampledir)/$$sample; done
+
+deb: deb-packages build ## build a Debian package into .build/deb (docs/install.md)
+	@MAKE=$(MAKE) packaging/deb/build $(WEIR) .build/deb
 
 clean: ## remove everything that was built
 	rm -rf .build
@@ -136,6 +146,9 @@ run-packages:
 
 test-packages:
 	@.ci/install-packages $(build_packages) $(test_packages)
+
+deb-packages:
+	@.ci/install-packages $(build_packages) $(deb_packages)
 
 bench-packages:
 	@.ci/install-packages $(build_packages) $(bench_packages)

@@ -5,7 +5,7 @@ import Glibc
 
 extension Server {
     /// While workers are taking a configuration, or another process takes this one's place, commands wait.
-    private var takesCommands: Bool { reload.beganAt == nil && upgrade.isIdle }
+    private var takesCommands: Bool { reload.beganAt == nil && !upgrade.isUnderWay }
 
     /// Readable when a command waits that can be taken up; -1 where there can be none.
     var commandsDescriptor: Int32 { takesCommands ? admin?.mailbox.commandsDescriptor ?? -1 : -1 }

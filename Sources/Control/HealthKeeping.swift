@@ -40,9 +40,9 @@ final class HealthKeeping {
     /// Another configuration holds, before any worker takes it. Checks go on where nothing of them has changed.
     func follow(_ generation: Generation) throws(Failure) {
         keeper.tick(now: Server.workerClock) { report($0) }
-        keeper.follow(generation.successions)
-        isIdle = Self.isIdle(generation)
         pools = Self.names(generation)
+        keeper.follow(generation.successions, now: Server.workerClock) { report($0) }
+        isIdle = Self.isIdle(generation)
         let isSame = generation.successions.enumerated().allSatisfy { $1.isSame && $1.before == $0 }
         guard !isSame || checks == nil else { return }
         checks?.stop()
@@ -74,7 +74,9 @@ final class HealthKeeping {
 
     /// Of a pool that is in no configuration any more nothing is to be looked at.
     private static func isIdle(_ generation: Generation) -> Bool {
-        generation.snapshot.healthOfPools.allSatisfy { $0.rules.passive == nil && $0.rules.checks == nil }
+        generation.snapshot.healthOfPools.allSatisfy {
+            $0.rules.passive == nil && $0.rules.checks == nil && $0.rules.slowStartNanoseconds == 0
+        }
     }
 
     private static func names(_ generation: Generation) -> [NamedPool] {

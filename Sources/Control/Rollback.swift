@@ -85,7 +85,7 @@ extension Server {
     /// Once a turn of the control thread.
     func checkRollback() {
         guard let watch = reload.rollbackWatch, reload.beganAt == nil, shared.pointee.command == .run,
-            upgrade.isIdle
+            !upgrade.isUnderWay
         else { return }
         let now = monotonicSeconds()
         guard let verdict = watch.verdict(Outcomes(generations.current)) else {

@@ -152,7 +152,9 @@ public final class Server {
                 admin?.removePaths()
                 return 1
             }
-            if threads.allSatisfy({ $0.currentState == .ended }) || monotonicSeconds() >= leaveAt { break }
+            let hasEnded =
+                threads.allSatisfy { $0.currentState == .ended } || monotonicSeconds() >= leaveAt
+            if hasEnded, !upgrade.isAwaited { break }
             waitForSomething()
         }
         probing?.stop()
@@ -356,6 +358,9 @@ public final class Server {
             if shared.pointee.command == .run {
                 abandonUpgrade()
                 beginDrain()
+            } else if upgrade.isAwaited {
+                upgrade.endsSuccessor = true
+                stopAt = monotonicSeconds() + Double(options.drainTimeoutSeconds)
             } else {
                 stop(upgrade.hasHappened ? "a signal" : "a second signal")
             }

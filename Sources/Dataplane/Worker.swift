@@ -158,7 +158,7 @@ public struct Worker: ~Copyable {
         exchanges = Slab(capacity: settings.slots)
         http = HTTPMemory(epoch.pointee.snapshot, exchanges: settings.slots)
         let acceptorLimit = Self.acceptorLimit(settings.listeners.count)
-        timers = TimerWheel(capacity: settings.slots + acceptorLimit + 4 + connectionSlots, now: now)
+        timers = TimerWheel(capacity: settings.slots + acceptorLimit + 5 + connectionSlots, now: now)
         starved = StarvedList(slots: settings.slots)
         pending = PendingQueues(slots: settings.slots)
         pipes = PipePool(port: port, limit: settings.pipes)

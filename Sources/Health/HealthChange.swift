@@ -19,6 +19,7 @@ public struct HealthChange: Equatable, Sendable {
         case slowStartOver
         case failsLess(failed: Int, of: Int)
         case noFailure(forNanoseconds: UInt64)
+        /// By an operator.
         case ordered
         /// The process whose place this one took had found it so.
         case handedOver

@@ -109,9 +109,11 @@ public enum Simulation {
             world.begin(listeners: plan.configuration.listeners.count)
             worker.begin()
             let health = plan.keepsHealth ? HealthWatch(plan, generation.snapshot, world) : nil
+            let operators = plan.operates ? OperatorWatch(plan, world) : nil
             let reloads =
                 plan.reloads
-                ? Reloads(generation, listeners, kernel, shared, seed: seed, resolve: address) : nil
+                ? Reloads(generation, listeners, kernel, shared, operators, seed: seed, resolve: address)
+                : nil
             var turns = 0
             while kernel.failure == nil, world.failure == nil {
                 health?.turnBegins()
@@ -121,6 +123,7 @@ public enum Simulation {
                 worker.checkInvariants()
                 world.checkAfterTurn(worker, coverage)
                 health?.turnEnds(worker, replays: counters.pointee[.requestsReplayed])
+                operators?.turnEnds(worker, replays: counters.pointee[.requestsReplayed])
                 if worker.isDone { break }
                 if world.unfinishedClients == 0 { world.drain() }
                 turns += 1

@@ -28,7 +28,8 @@ enum Commands {
                 "--drain-timeout", "SECONDS",
                 "how long sessions may go on after SIGTERM; default 30"),
             CommandOption(
-                "--upgrade-drain-timeout", "SECONDS", "the same after an upgrade; default 86400, a day"),
+                "--upgrade-drain-timeout", "SECONDS",
+                "the same after an upgrade; default 86400"),
         ],
         details: [
             "SIGTERM and SIGINT stop accepting and let sessions finish; a second one stops now.",

@@ -54,7 +54,17 @@ private struct OldProcess {
 
     private static let lookMicroseconds: UInt32 = 200_000
 
-    private var hasEnded: Bool { kill(number, 0) != 0 && errno == ESRCH }
+    /// Whoever started it may not have noticed: it is a zombie then (proc_pid_stat(5)).
+    private var hasEnded: Bool {
+        if kill(number, 0) != 0, errno == ESRCH { return true }
+        guard let file = fopen("/proc/\(number)/stat", "r") else { return false }
+        defer { fclose(file) }
+        var octets = [UInt8](repeating: 0, count: 512)
+        let count = fread(&octets, 1, octets.count, file)
+        // The state follows the name, which is in parentheses and may have some itself.
+        guard let end = octets[..<count].lastIndex(of: UInt8(ascii: ")")), end + 2 < count else { return false }
+        return octets[end + 2] == UInt8(ascii: "Z")
+    }
 
     /// Tells how many sessions it has left each time that this is another number, until it has ended.
     func follow() throws(Failure) {

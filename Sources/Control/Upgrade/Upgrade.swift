@@ -26,15 +26,23 @@ struct Upgrade {
 
     var phase = Phase.idle
     var isWanted = false
+    /// Somebody asked this process to end when the successor was about to serve.
+    var endsSuccessor = false
     /// The command that asked, where it was one.
     var letter: AdminMailbox.Letter?
     var sockets: [HandedSocket] = []
 
-    /// Nothing is wanted or under way.
-    var isIdle: Bool { if case .idle = phase { !isWanted } else { false } }
+    /// Nothing else may begin: the sockets, and all that the new process is told, are not to change.
+    var isUnderWay: Bool {
+        switch phase {
+        case .idle: isWanted
+        case .starting, .lettingGo: true
+        case .done: false
+        }
+    }
 
-    /// The sockets are on their way: they are not to change.
-    var isUnderWay: Bool { if case .idle = phase { false } else { true } }
+    /// The successor waits for a word of this process, which is not to end before.
+    var isAwaited: Bool { if case .lettingGo = phase { true } else { false } }
 
     var hasHappened: Bool { if case .done = phase { true } else { false } }
 }
@@ -50,10 +58,9 @@ extension Server {
 
     /// Somebody asks for it. It begins when no reload is under way.
     func requestUpgrade(_ letter: AdminMailbox.Letter? = nil) {
-        guard upgrade.isIdle, shared.pointee.command == .run else {
+        guard !upgrade.isUnderWay, shared.pointee.command == .run else {
             events.write(.warning, "upgrade_refused") { record in
-                let isUnderWay = shared.pointee.command == .run
-                record.word("cause", isUnderWay ? "an upgrade is under way" : "this process drains")
+                record.word("cause", upgrade.isUnderWay ? "an upgrade is under way" : "this process drains")
             }
             return
         }
@@ -150,6 +157,7 @@ extension Server {
             record.number("sessions", UInt64(max(shared.pointee.sessionCount, 0)))
             if let aside { record.text("admin", aside.description) }
         }
+        if upgrade.endsSuccessor { successor.signal(SIGTERM) }
         // The successor may have read the file before it changed.
         if reload.wantedBy != nil { successor.signal(SIGHUP) }
         answer(

@@ -129,7 +129,8 @@ extension HTTPLedger {
         toRetryAfter last: Int32, _ facts: RequestFacts, _ settings: RetrySettings
     ) -> String? {
         let one = kernel.connection(last).pointee
-        if settings.on.contains(.reset), hasFailed(one) { return nil }
+        // Of a backend that was removed nothing can be seen.
+        if settings.on.contains(.reset), hasFailed(one) || plan.operates { return nil }
         if settings.on.contains(.timeout) {
             let times = listener(ofClient: facts.client).timeouts.http
             let least = min(times.responseHeadNanoseconds, settings.perTryNanoseconds ?? .max)
@@ -192,6 +193,8 @@ extension HTTPLedger {
 extension World {
     /// Requests that began to be tried again in this turn had a place in their pool's budget.
     func checkBudget(_ worker: borrowing Worker) {
+        // Requests at removed backends count in the budget, and are in no pool.
+        if plan.operates { return }
         for pool in plan.configuration.pools.indices {
             var (retried, live) = (0, 0)
             worker.forEachSession { view in

@@ -76,7 +76,7 @@ extension WorldPlan {
                 || pool.backends.contains { $0.weight == 0 || $0.maxSessions != nil }
         }
         return faulty || faults.lacksUnixSockets || isLimited || keepsHealth || faults.descriptorLimit < 4096
-            || slots < 1000
+            || slots < 1000 || operates
             || manners.contains { $0 != .accepts }
     }
 
