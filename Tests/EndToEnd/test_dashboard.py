@@ -291,3 +291,79 @@ def test_what_was_applied_is_shown(start_admin, page):
     newest = page.text("#history tbody tr")
     assert newest.startswith("–") and "reload" in newest and "not applied: " in newest
     assert page.evaluate("document.querySelector('#history .bad') !== null")
+
+
+# -- Changing something
+
+def button_of(name):
+    """The button in the row of a backend, in the page's words."""
+    return ("[...document.querySelectorAll('#backends tbody tr')].find(r => r.children[0].innerText === "
+            f"{json.dumps(name)}).querySelector('button')")
+
+
+def state_of(weir, name):
+    pools = ask(weir.admin, "/lb/backends").json()["pools"]
+    return next(b["state"] for pool in pools for b in pool["backends"] if b["name"] == name)
+
+
+def test_a_backend_is_drained_and_enabled_after_a_question(logging, page):
+    page.open(f"http://{logging.admin}/")
+    page.wait_for("document.querySelectorAll('#backends tbody tr').length === 2")
+    page.evaluate(f"{button_of('dead<i>')}.click()")
+    page.wait_for("document.getElementById('question').open")
+    assert page.text("#question-text").startswith("Drain dead<i> of pool gone?")
+    keep_screenshot(page, "question")
+    # Leaving it leaves it.
+    page.evaluate("document.getElementById('no').click()")
+    page.wait_for("!document.getElementById('question').open")
+    assert state_of(logging, "dead<i>") == "healthy"
+    page.evaluate(f"{button_of('dead<i>')}.click()")
+    page.evaluate("document.getElementById('yes').click()")
+    page.wait_for("document.getElementById('done').textContent === 'dead<i> of pool gone: draining.'")
+    assert state_of(logging, "dead<i>") == "draining"
+    page.wait_for(f"{button_of('dead<i>')}.textContent === 'Enable'")
+    assert rows(page)["dead<i>"][2].strip().endswith("draining")
+    page.evaluate(f"{button_of('dead<i>')}.click()")
+    page.evaluate("document.getElementById('yes').click()")
+    page.wait_for(f"{button_of('dead<i>')}.textContent === 'Drain'")
+    assert state_of(logging, "dead<i>") == "healthy" and page.complaints == []
+
+
+def test_a_backend_is_drained_by_keyboard(logging, page):
+    page.open(f"http://{logging.admin}/")
+    page.wait_for("document.querySelectorAll('#backends tbody tr').length === 2")
+    page.evaluate(f"{button_of('good')}.focus()")
+    # Drawn anew, it keeps the focus among others that say the same.
+    drawn = page.evaluate("now.uptime_us")
+    page.wait_for(f"now.uptime_us > {drawn} + 1e6")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Drain good of pool site"
+    page.press("Enter", "\r")
+    page.wait_for("document.getElementById('question').open")
+    assert page.evaluate("document.activeElement.id") == "no"
+    page.press("Escape")
+    page.wait_for("!document.getElementById('question').open")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Drain good of pool site"
+    page.press("Enter", "\r")
+    page.wait_for("document.getElementById('question').open")
+    page.press("Tab")
+    page.press("Enter", "\r")
+    page.wait_for("document.getElementById('done').textContent.endsWith('draining.')")
+    assert state_of(logging, "good") == "draining"
+    assert logging.get("/").status == 503
+
+
+def test_what_cannot_be_done_is_told(start_admin, page):
+    weir = start_admin(token=TOKEN)
+    page.open(f"http://{weir.admin}/")
+    page.wait_for("!document.getElementById('door').hidden")
+    page.type(TOKEN)
+    page.press("Enter", "\r")
+    page.wait_for("now && document.querySelectorAll('#backends tbody tr').length === 1")
+    # With its token it may; a backend that is gone it cannot change.
+    page.evaluate("change({ name: 'b/ä?', pool: 'site' }, 'drain')")
+    page.wait_for("document.getElementById('done').textContent.startsWith('b/ä? of pool site is as it was: ')")
+    page.evaluate("change(now.pools[0].backends[0], 'drain')")
+    page.wait_for("document.getElementById('done').textContent.endsWith('draining.')")
+    weir.stop()
+    page.evaluate("change(now.pools[0].backends[0], 'enable')")
+    page.wait_for("document.getElementById('done').textContent.startsWith('Nobody knows')")
