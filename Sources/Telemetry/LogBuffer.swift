@@ -60,6 +60,10 @@ public struct LogBuffer: ~Copyable {
 
     private var isRefusedLine: Bool { isLineTorn && lastError != 0 }
 
+    /// Neither records nor losses since the last write, which has ended well.
+    @inline(__always)
+    public var hasNothingToTell: Bool { filled == 0 && writingCount == 0 && dropped == 0 }
+
     /// The next bytes to write, whole lines of at most `limitBytes` where one fits; nil while a write is
     /// in the kernel or there is nothing. The write counts as in the kernel from here on.
     public mutating func nextWrite(limitBytes: Int) -> UnsafeRawBufferPointer? {
