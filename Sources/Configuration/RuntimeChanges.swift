@@ -62,6 +62,8 @@ public struct RuntimeChanges: Equatable, Sendable {
     }
 
     public var isEmpty: Bool { differences.isEmpty && added.isEmpty }
+    /// Backends that are not as the file has them.
+    public var count: Int { differences.count + added.count }
 
     // MARK: In force
 

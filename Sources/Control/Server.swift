@@ -71,6 +71,7 @@ public final class Server {
         logs = try LogFiles(configuration.logs)
         events = EventLog(descriptor: logs.events.descriptor, format: logs.events.format)
         let addresses = try Self.resolve(configuration)
+        reload.resolved = addresses
         let inherited = try InheritedSocket.takeAll()
         listening = try Listening.open(configuration, workers: sizing.workers, inherited: inherited)
         var seed: UInt64 = 0
@@ -145,8 +146,11 @@ public final class Server {
         return descriptor
     }
 
-    static func resolve(_ configuration: Configuration) throws(Failure) -> [Address: SocketAddress] {
-        var found: [Address: SocketAddress] = [:]
+    /// Host names; those of `known` are not asked for again.
+    static func resolve(
+        _ configuration: Configuration, known: [Address: SocketAddress] = [:]
+    ) throws(Failure) -> [Address: SocketAddress] {
+        var found = known
         for pool in configuration.pools {
             for backend in pool.backends {
                 if case .unix(let path) = backend.address, backend.address.socketAddress == nil {
@@ -251,7 +255,7 @@ public final class Server {
             generation: generation, engine: engine,
             addresses: generation.configuration.listeners.indices.map(listening.addresses), threads: threads,
             shared: shared, startedAt: startedAt, startedAtSince1970: startedAtSince1970,
-            history: reload.history, drain: drain)
+            history: reload.history, drain: drain, operated: reload.operated, takenOut: reload.takenOut)
     }
 
     private func waitForReport() {

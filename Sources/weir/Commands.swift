@@ -16,7 +16,7 @@ struct Command: Sendable {
 
 enum Commands {
     static let all = [
-        run, check, plan, reload, rollback, history, explain, status, top, tail, demo, schema,
+        run, check, plan, reload, rollback, history, backend, explain, status, top, tail, demo, schema,
     ]
 
     private static let run = Command(
@@ -141,7 +141,8 @@ enum Commands {
         summary: "the same live in the terminal",
         details: Live.details + [
             "",
-            "s sorts backends by the next column, p pauses, q ends. Each line of bars is the last 20 seconds.",
+            "s sorts backends by the next column, p pauses, q ends. Arrow keys select a backend: d drains it, e",
+            "enables it. Each line of bars is the last 20 seconds.",
         ],
         example: "weir top --admin 127.0.0.1:9900"
     ) { (arguments) throws(Failure) in

@@ -32,6 +32,9 @@ struct AdminFacts: @unchecked Sendable {
     let history: History
     /// nil while it serves.
     let drain: Drain?
+    /// What operators changed of backends, and since when they have some out of rotation.
+    let operated: RuntimeChanges
+    let takenOut: TakenOut
 
     func answer(_ path: AdminPath, _ request: AdminRequest) -> AdminAnswer {
         switch path {
