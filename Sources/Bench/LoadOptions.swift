@@ -10,6 +10,8 @@ public struct LoadOptions: Sendable {
     /// Connections that carry measured requests, over all threads.
     public var connections = 64
     public var durationNanoseconds: UInt64 = 10_000_000_000
+    /// The run ends when so many requests were begun and answered, over all threads, if its time is not over before.
+    public var requests: Int?
     /// Requests a second over all threads, whatever the answers do; nil for a closed loop, in which each
     /// connection has one request under way all the time.
     public var rate: Double?
@@ -28,11 +30,15 @@ public struct LoadOptions: Sendable {
     /// Connections on top that read their responses slowly and are not measured.
     public var slowReaders = 0
     public var threads = 1
+    /// Says `running` on standard error when connections are made and requests begin. Who asks for it also keeps
+    /// the connections until it is told to end, so that neither is in what is measured meanwhile.
+    public var holds = false
 
     public init(target: Target) { self.target = target }
 
     /// What cannot be, in words.
     func check() throws(BenchError) {
+        if holds, threads > 1 { throw BenchError("--hold is for one thread") }
         if connections < threads {
             throw BenchError("\(threads) threads need at least \(threads) connections, not \(connections)")
         }
@@ -49,6 +55,9 @@ public struct LoadOptions: Sendable {
         }
         for header in headers where !header.contains(":") || header.utf8.contains(where: { $0 < 0x20 }) {
             throw BenchError("--header wants 'NAME: VALUE', not `\(header)`")
+        }
+        if let requests, requests < threads {
+            throw BenchError("\(threads) threads need at least \(threads) requests, not \(requests)")
         }
         if durationNanoseconds == 0 { throw BenchError("--duration is longer than 0") }
         if mode == .tcp, mix != nil, sizeBytes != nil { throw BenchError("either --size or --mix, not both") }

@@ -22,7 +22,7 @@ extension LoadWorker {
 
     /// Of an open loop: everything that is due, as far as there are connections.
     mutating func beginDueRequests() {
-        while !idle.isEmpty, let intended = schedule?.take(now: now), let number = idle.popFirst() {
+        while mayBegin, !idle.isEmpty, let intended = schedule?.take(now: now), let number = idle.popFirst() {
             begin(number, startedAt: intended)
         }
     }
@@ -32,7 +32,7 @@ extension LoadWorker {
         connections[Int(number)].state = .idle
         if isSlow(number) {
             if phase == .running { begin(number, startedAt: now) }
-        } else if plan.rate == nil, phase == .running {
+        } else if plan.rate == nil, phase == .running, mayBegin {
             begin(number, startedAt: now)
         } else {
             idle.append(number)
@@ -44,7 +44,10 @@ extension LoadWorker {
         let connection = connections + Int(number)
         connection.pointee.startedAt = startedAt
         connection.pointee.kind = requests.draw(&random)
-        if !isSlow(number) { busyCount += 1 }
+        if !isSlow(number) {
+            busyCount += 1
+            begunCount += 1
+        }
         if connection.pointee.descriptor < 0 {
             connection.pointee.hasRequest = true
             open(number)

@@ -107,8 +107,9 @@ public enum LoadRun {
         return LoadPlan(
             isHTTP: options.mode == .http, isFresh: options.isFresh,
             measuredConnections: share(options.connections), slowReaders: share(options.slowReaders),
-            rate: options.rate, durationNanoseconds: options.durationNanoseconds, thread: thread,
-            threads: options.threads)
+            rate: options.rate, durationNanoseconds: options.durationNanoseconds,
+            requestLimit: options.requests.map { UInt64(share($0)) } ?? .max, saysRunning: options.holds,
+            thread: thread, threads: options.threads)
     }
 
     /// True where a signal ended it.

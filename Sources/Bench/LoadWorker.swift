@@ -23,6 +23,9 @@ struct LoadPlan: BitwiseCopyable {
     let slowReaders: Int
     let rate: Double?
     let durationNanoseconds: UInt64
+    /// Requests that this thread begins at most.
+    let requestLimit: UInt64
+    let saysRunning: Bool
     let thread: Int
     let threads: Int
 
@@ -59,6 +62,8 @@ struct LoadWorker: ~Copyable {
     var connectingCount = 0
     /// Requests that have begun and were not answered, of measured connections.
     var busyCount = 0
+    /// Requests of measured connections that have begun.
+    var begunCount: UInt64 = 0
     var timers: TimerWheel
     var schedule: Schedule?
     var random: RandomSource
@@ -166,7 +171,7 @@ struct LoadWorker: ~Copyable {
     private func timeUntilNextEvent() -> UInt64 {
         var next = min(now + Self.patienceNanoseconds, phaseEndsAt)
         if let deadline = timers.nextDeadline() { next = min(next, deadline) }
-        if !idle.isEmpty, let start = schedule?.nextStart { next = min(next, start) }
+        if !idle.isEmpty, mayBegin, let start = schedule?.nextStart { next = min(next, start) }
         // 0 would mean: do not wait, which is right where something is due.
         return next > now ? next - now : 0
     }
@@ -180,10 +185,11 @@ struct LoadWorker: ~Copyable {
             if now >= phaseEndsAt, counts.connections == 0 { failure = ETIMEDOUT }
             if isOpen || now >= phaseEndsAt { startRunning() }
         case .running:
-            if now >= phaseEndsAt {
+            if now >= phaseEndsAt || !mayBegin && busyCount == 0 {
                 counts.elapsedNanoseconds = now - startedAt
                 phase = .finishing
-                phaseEndsAt += Self.finishingLimitNanoseconds
+                if !mayBegin { schedule = nil }
+                phaseEndsAt = now + Self.finishingLimitNanoseconds
                 advancePhase()
             }
         case .finishing:
@@ -195,6 +201,7 @@ struct LoadWorker: ~Copyable {
 
     private mutating func startRunning() {
         phase = .running
+        if plan.saysRunning { sayRunning() }
         startedAt = now
         phaseEndsAt = now + plan.durationNanoseconds
         for number in plan.measuredConnections..<plan.connections
@@ -206,8 +213,16 @@ struct LoadWorker: ~Copyable {
                 start: now, end: phaseEndsAt, rate: rate, thread: plan.thread, threads: plan.threads)
             return
         }
-        while let number = idle.popFirst() { begin(number, startedAt: now) }
+        while mayBegin, let number = idle.popFirst() { begin(number, startedAt: now) }
     }
+
+    private func sayRunning() {
+        let text: StaticString = "running\n"
+        _ = write(STDERR_FILENO, text.utf8Start, text.utf8CodeUnitCount)
+    }
+
+    /// Whether a run that ends after so many requests has any left.
+    var mayBegin: Bool { begunCount < plan.requestLimit }
 
     /// The control thread wants to see what there is.
     private mutating func stop() {

@@ -4,13 +4,20 @@ import Configuration
 import Glibc
 
 extension Server {
-    /// Readable when a command waits that can be taken up; -1 where there can be none.
-    var commandsDescriptor: Int32 { reload.beganAt == nil ? admin?.mailbox.commandsDescriptor ?? -1 : -1 }
+    /// While workers are taking a configuration, or another process takes this one's place, commands wait.
+    private var takesCommands: Bool { reload.beganAt == nil && !upgrade.isUnderWay }
 
-    /// Once a turn of the control thread. While workers are taking a configuration, commands wait.
+    /// Readable when a command waits that can be taken up; -1 where there can be none.
+    var commandsDescriptor: Int32 { takesCommands ? admin?.mailbox.commandsDescriptor ?? -1 : -1 }
+
+    /// Once a turn of the control thread.
     func takeCommands() {
         guard let mailbox = admin?.mailbox else { return }
-        while reload.beganAt == nil, let letter = mailbox.next() {
+        while takesCommands, let letter = mailbox.next() {
+            if case .upgrade = letter.command, shared.pointee.command == .run {
+                requestUpgrade(letter)
+                continue
+            }
             let answer =
                 shared.pointee.command == .run
                 ? carryOut(letter.command)
@@ -29,6 +36,7 @@ extension Server {
         case .reload(let file, let mayBeAnyFile, let discards): reload(file, mayBeAnyFile, discards)
         case .rollback(let number): rollBack(number)
         case .backend(let name, let pool, let order): change(name, in: pool, order)
+        case .upgrade: preconditionFailure("it is answered later")
         }
     }
 

@@ -51,6 +51,27 @@ final class HealthKeeping {
         try checks?.start()
     }
 
+    /// Pool, backend and state of those that health lets take nothing now, by name.
+    static func unusable(_ generation: Generation) -> [[String]] {
+        zip(names(generation), generation.snapshot.healthOfPools).flatMap { pool, health in
+            pool.backends.enumerated().compactMap { index, backend in
+                let state = health.candidates.standing(index).state
+                return state.takesNothing && !state.isOrdered ? [pool.name, backend, "\(state.name)"] : nil
+            }
+        }
+    }
+
+    /// What `unusable` answered in the process whose place this one takes. Others than before are new: healthy.
+    func adopt(_ unusable: [[String]]) {
+        for words in unusable where words.count == 3 {
+            guard let pool = pools.firstIndex(where: { $0.name == words[0] }),
+                let backend = pools[pool].backends.firstIndex(of: words[1]),
+                let state = BackendState.allCases.first(where: { "\($0.name)" == words[2] })
+            else { continue }
+            keeper.adopt(state, pool: pool, backend: backend, now: Server.workerClock) { report($0) }
+        }
+    }
+
     /// Of a pool that is in no configuration any more nothing is to be looked at.
     private static func isIdle(_ generation: Generation) -> Bool {
         generation.snapshot.healthOfPools.allSatisfy {

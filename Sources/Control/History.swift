@@ -71,12 +71,12 @@ struct History: Sendable {
     var differsFromFile = false
 
     /// `first` is what the process began with.
-    init(_ first: Configuration, file: String) {
+    init(_ first: Configuration, _ operated: RuntimeChanges, file: String) {
         self.file = file
         entries = [
             HistoryEntry(
                 number: 1, at: Self.now, source: .start, changed: [], changes: 0, cause: nil,
-                configuration: first, operated: RuntimeChanges())
+                configuration: first, operated: operated)
         ]
     }
 

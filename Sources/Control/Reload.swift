@@ -36,7 +36,7 @@ struct Reload {
     var configured: Configuration
     /// The same without what operators changed of backends.
     var file: Configuration
-    var operated = RuntimeChanges()
+    var operated: RuntimeChanges
     var takenOut = TakenOut()
     /// Host names that were looked up last.
     var resolved: [Address: SocketAddress] = [:]
@@ -60,12 +60,15 @@ struct Reload {
     /// As it was at the last look: a file that is being written is left to settle for one look.
     var seen: FileStamp?
 
-    init(_ first: Configuration, file: String) {
-        configured = first
+    /// What the process begins with: what its file says, and what operators had changed in the process before it.
+    init(_ first: Configuration, _ operated: RuntimeChanges, file: String) {
+        configured = operated.applied(to: first)
         self.file = first
+        self.operated = operated
         fileSays = first
-        takenOut.follow(first, now: monotonicSeconds())
-        history = History(first, file: file)
+        takenOut.follow(configured, now: monotonicSeconds())
+        history = History(first, operated, file: file)
+        history.differsFromFile = !operated.isEmpty
         watched = FileStamp(file)
     }
 }
@@ -88,7 +91,7 @@ extension Server {
     func checkReload() {
         finishReload()
         if generations.hasReplaced { generations.reclaim() }
-        guard reload.beganAt == nil, shared.pointee.command == .run else { return }
+        guard reload.beganAt == nil, shared.pointee.command == .run, !upgrade.isUnderWay else { return }
         lookAtFile()
         guard let source = reload.wantedBy else { return }
         reload.wantedBy = nil

@@ -86,9 +86,9 @@ extension Server {
 
     /// Once a turn of the control thread.
     func checkRollback() {
-        guard let watch = reload.rollbackWatch, reload.beganAt == nil, shared.pointee.command == .run else {
-            return
-        }
+        guard let watch = reload.rollbackWatch, reload.beganAt == nil, shared.pointee.command == .run,
+            !upgrade.isUnderWay
+        else { return }
         let now = monotonicSeconds()
         guard let verdict = watch.verdict(Outcomes(generations.current)) else {
             if watch.isOver(now: now) { reload.rollbackWatch = nil }

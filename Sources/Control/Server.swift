@@ -1,6 +1,6 @@
 // The life of `weir run`: take what is needed (descriptors, engine, logs, sockets, addresses), start the
 // workers, then wait for signals and commands (Commands.swift). SIGTERM drains and a second one stops; SIGHUP applies
-// the file anew (Reload.swift), SIGUSR1 opens the logs anew.
+// the file anew (Reload.swift), SIGUSR1 opens the logs anew, SIGUSR2 starts the program anew (Upgrade/).
 
 import Base
 import CLinux
@@ -15,6 +15,8 @@ import Telemetry
 public struct ServerOptions: Sendable {
     /// How long sessions may go on after SIGTERM.
     public var drainTimeoutSeconds = 30
+    /// How long they may go on after another process has taken this one's place.
+    public var upgradeDrainTimeoutSeconds = 86_400
     /// The file's name, for the log.
     public var configurationName = ""
 
@@ -29,14 +31,17 @@ public final class Server {
     let shared: UnsafeMutablePointer<SharedState>
     var generations: Generations
     var reload: Reload
-    /// Addresses that were bound at start: what each worker has room for is sized by it.
+    /// Sockets that a worker had at start: what it has room for is sized by it.
     let firstSocketCount: Int
     /// Says how the keys of rate limits are hashed: a secret.
     let seed: UInt64
     var threads: [WorkerThread] = []
     var probing: LoadProbing?
+    var upgrade = Upgrade()
+    /// nil where /proc does not say.
+    let program = StartedProgram()
     let engine: Engine
-    private let reports: Int32
+    let reports: Int32
     private let signals: Int32
     let health: HealthKeeping
     let alerts: Alerts?
@@ -45,24 +50,44 @@ public final class Server {
     private let startedAt = monotonicSeconds()
     private let startedAtSince1970 = secondsSince1970()
     private var memory: MemoryWatch?
+    /// To be asked for once the workers are there.
+    private lazy var recentLogs = RecentLogs(
+        threads, logs, events.recent, startedAtSince1970: startedAtSince1970)
     /// While draining: when sessions are cut, when progress is reported next, and when workers that still
     /// wait (for somebody to read their log) are left behind.
-    private var drain: Drain?
+    private var draining: Drain?
     private var stopAt = Double.infinity
     private var reportAt = Double.infinity
+    private var reportSeconds = Server.firstReportSeconds
     private var leaveAt = Double.infinity
     private var hasClosedShared = false
-    private static let reportSeconds = 5.0
+    private static let firstReportSeconds = 5.0
+    /// Progress of a long drain is not news every five seconds.
+    private static let longestReportSeconds = 300.0
     private static let patienceSeconds = 2.0
     private static let memoryLookMilliseconds: Int32 = 1000
 
-    /// Starts everything or nothing. When it returns, connections are served.
-    public init(_ configuration: Configuration, options: ServerOptions) throws(Failure) {
+    /// Starts everything or nothing, in the place of a running Weir where that has started this process. When it
+    /// returns, connections are served.
+    public convenience init(_ configuration: Configuration, options: ServerOptions) throws(Failure) {
+        let predecessor = try Predecessor.find()
+        do throws(Failure) {
+            try self.init(configuration, options, predecessor)
+        } catch {
+            predecessor?.failed()
+            throw error
+        }
+    }
+
+    private init(
+        _ configuration: Configuration, _ options: ServerOptions, _ predecessor: Predecessor?
+    ) throws(Failure) {
         self.options = options
         signals = try Self.takeSignals()
         reports = weir_eventfd()
-        reload = Reload(configuration, file: options.configurationName)
-        var configuration = configuration
+        let operated = RuntimeChanges(predecessor?.operated ?? [], over: configuration)
+        reload = Reload(configuration, operated, file: options.configurationName)
+        var configuration = reload.configured
         let sizing = Sizing(configuration, backlog: Worker.backlog)
         let configuredSessions = configuration.limits.sessions
         configuration.limits.sessions = sizing.sessions
@@ -73,13 +98,16 @@ public final class Server {
         let addresses = try Self.resolve(configuration)
         reload.resolved = addresses
         let inherited = try InheritedSocket.takeAll()
-        listening = try Listening.open(configuration, workers: sizing.workers, inherited: inherited)
+        let handed = predecessor?.sockets ?? []
+        listening = try Listening.open(
+            configuration, workers: sizing.workers, inherited: inherited, handed: handed)
         var seed: UInt64 = 0
         _ = weir_random_bytes(&seed, 8)
         self.seed = seed
-        firstSocketCount = listening.bound.count
+        let sockets = (0..<sizing.workers).map(listening.sockets)
+        firstSocketCount = sockets.map(\.count).min() ?? 0
         let first = Generation(
-            configuration, sockets: (0..<sizing.workers).map(listening.sockets), seed: seed
+            configuration, sockets: sockets, seed: seed
         ) { $0.address.socketAddress ?? addresses[$0.address]! }
         generations = Generations(first)
         shared = .allocate(capacity: 1)
@@ -91,19 +119,30 @@ public final class Server {
             first, engine, events,
             webhook: configuration.alerts?.webhook.map { $0.address.socketAddress ?? addresses[$0.address]! })
         admin = if let settings = configuration.admin { try AdminServer(settings) } else { nil }
-        report(configuration, engine, sizing, configuredSessions: configuredSessions)
+        if let predecessor { health.adopt(predecessor.unusable) }
+        report(configuration, engine, sizing, predecessor, configuredSessions: configuredSessions)
         do throws(Failure) {
-            try admin?.open()
-            try startWorkers(configuration, engine, sizing)
+            let gate = predecessor == nil ? nil : try Gate()
+            try admin?.open(handed: handed)
+            try startWorkers(configuration, engine, sizing, gate)
             try probing?.start()
             try alerts?.start()
-            try startAdmin()
+            try startAdmin(gate)
+            try predecessor?.ready(taken: takenSockets)
+            try listening.listenOnAll()
+            gate?.open()
         } catch {
-            listening.removeUnixSockets()
-            admin?.removeSockets()
+            let foreign = Set(handed.map(\.descriptor))
+            listening.removeUnixSockets(but: foreign)
+            admin?.removePaths(but: foreign)
             throw error
         }
         Systemd.notify("READY=1\nSTATUS=serving")
+    }
+
+    /// Every socket that is accepted on.
+    private var takenSockets: Set<Int32> {
+        Set(listening.bound.flatMap(\.descriptors) + (admin?.handed.map(\.descriptor) ?? []))
     }
 
     /// Serves until a signal ends it. Answers the exit code.
@@ -112,16 +151,20 @@ public final class Server {
             if let failed = threads.first(where: { $0.currentState == .failed }) {
                 events.write(.error, "worker_failed") { $0.text("cause", failed.failure) }
                 listening.removeUnixSockets()
-                admin?.removeSockets()
+                admin?.removePaths()
                 return 1
             }
-            if threads.allSatisfy({ $0.currentState == .ended }) || monotonicSeconds() >= leaveAt { break }
+            let hasEnded =
+                threads.allSatisfy { $0.currentState == .ended } || monotonicSeconds() >= leaveAt
+            if hasEnded, !upgrade.isAwaited { break }
             waitForSomething()
         }
         probing?.stop()
+        // Whoever asked for the upgrade is to hear of it.
+        if upgrade.hasHappened { admin?.waitForAnswers(seconds: Self.patienceSeconds) }
         summarise()
         listening.removeUnixSockets()
-        admin?.removeSockets()
+        admin?.removePaths()
         return 0
     }
 
@@ -178,7 +221,8 @@ public final class Server {
     }
 
     private func report(
-        _ configuration: Configuration, _ engine: Engine, _ sizing: Sizing, configuredSessions: Int
+        _ configuration: Configuration, _ engine: Engine, _ sizing: Sizing, _ predecessor: Predecessor?,
+        configuredSessions: Int
     ) {
         events.write(.info, "starting") { record in
             record.text("version", Version.text)
@@ -187,6 +231,7 @@ public final class Server {
             record.number("workers", UInt64(sizing.workers))
             record.number("pid", UInt64(getpid()))
             record.text("configuration", options.configurationName)
+            if let predecessor { record.number("in_place_of", UInt64(predecessor.process)) }
         }
         for index in configuration.listeners.indices { reportListener(configuration, index) }
         guard sizing.isShortOfDescriptors else { return }
@@ -211,7 +256,7 @@ public final class Server {
     }
 
     private func startWorkers(
-        _ configuration: Configuration, _ engine: Engine, _ sizing: Sizing
+        _ configuration: Configuration, _ engine: Engine, _ sizing: Sizing, _ gate: Gate?
     ) throws(Failure) {
         let cores = Granted.cores()
         var seed: UInt64 = 0
@@ -222,14 +267,15 @@ public final class Server {
             var settings = WorkerSettings(
                 index: index, port: .real, seed: seed, slots: sizing.slots, buffers: sizing.buffers,
                 bufferSizeBytes: configuration.limits.bufferSizeBytes, wakeDescriptor: wake,
-                listeners: listening.sockets(ofWorker: index), accessLog: logs.access, eventLog: logs.events)
+                listeners: listening.sockets(ofWorker: index), accessLog: logs.access, eventLog: logs.events,
+                logMemory: WorkerLogMemory())
             settings.pipes = sizing.pipes
             settings.descriptorWatermark = Int32(clamping: sizing.descriptorWatermark)
             // More workers than cores share them: pinning would only get in the scheduler's way.
             let core = sizing.workers <= cores.count ? cores[index] : nil
             let thread = WorkerThread(
                 settings, epoch: generations.current.epoch(ofWorker: index), shared: shared,
-                engine: engine, core: core, reportDescriptor: reports)
+                engine: engine, core: core, reportDescriptor: reports, gate: gate)
             threads.append(thread)
             try thread.start()
         }
@@ -239,9 +285,9 @@ public final class Server {
         }
     }
 
-    private func startAdmin() throws(Failure) {
+    private func startAdmin(_ gate: Gate?) throws(Failure) {
         guard let admin else { return }
-        try admin.start(adminFacts(generations.current))
+        try admin.start(adminFacts(generations.current), gate: gate)
         events.write(.info, "admin_listening") { record in
             record.text("addresses", admin.addresses.map(\.description).joined(separator: ", "))
         }
@@ -255,7 +301,8 @@ public final class Server {
             generation: generation, engine: engine,
             addresses: generation.configuration.listeners.indices.map(listening.addresses), threads: threads,
             shared: shared, startedAt: startedAt, startedAtSince1970: startedAtSince1970,
-            history: reload.history, drain: drain, operated: reload.operated, takenOut: reload.takenOut)
+            history: reload.history, drain: draining, operated: reload.operated, takenOut: reload.takenOut,
+            logs: recentLogs)
     }
 
     private func waitForReport() {
@@ -287,11 +334,13 @@ public final class Server {
         checkReload()
         takeCommands()
         checkRollback()
+        checkUpgrade()
         checkDrain()
     }
 
     /// In milliseconds; -1 for never.
     private func timeUntilNextLook() -> Int32 {
+        if let upgrade = timeUntilUpgradeLook() { return upgrade }
         if let reload = timeUntilReloadLook(), reload < HealthKeeping.tickMilliseconds { return reload }
         if shared.pointee.command != .run || !health.isIdle || alerts != nil {
             return HealthKeeping.tickMilliseconds
@@ -312,7 +361,15 @@ public final class Server {
     private func handle(signal: Int32) {
         switch signal {
         case SIGTERM, SIGINT:
-            if shared.pointee.command == .run { beginDrain() } else { stop("a second signal") }
+            if shared.pointee.command == .run {
+                abandonUpgrade()
+                beginDrain()
+            } else if upgrade.isAwaited {
+                upgrade.endsSuccessor = true
+                stopAt = monotonicSeconds() + Double(options.drainTimeoutSeconds)
+            } else {
+                stop(upgrade.hasHappened ? "a signal" : "a second signal")
+            }
         case SIGHUP: reload.wantedBy = .signal
         case SIGUSR1:
             do throws(Failure) {
@@ -321,26 +378,28 @@ public final class Server {
             } catch {
                 events.write(.error, "logs_not_reopened") { $0.text("cause", error.message) }
             }
-        default:
-            events.write(.warning, "signal_ignored") { record in
-                record.number("signal", UInt64(signal))
-                record.word("advice", "SIGHUP applies the file anew, SIGUSR1 opens the logs anew")
-            }
+        case SIGUSR2: requestUpgrade()
+        default: break
         }
     }
 
     private func beginDrain() {
-        let now = monotonicSeconds()
-        stopAt = now + Double(options.drainTimeoutSeconds)
-        reportAt = now + Self.reportSeconds
-        drain = Drain(beganAt: now, endsAt: stopAt)
-        reportDrain(secondsLeft: Double(options.drainTimeoutSeconds))
         Systemd.notify("STOPPING=1\nSTATUS=draining")
+        drain(seconds: options.drainTimeoutSeconds)
+    }
+
+    /// Sockets in `successor` are another process's from here on.
+    func drain(seconds: Int, successor: Set<Int32> = []) {
+        let now = monotonicSeconds()
+        stopAt = now + Double(seconds)
+        reportAt = now + reportSeconds
+        draining = Drain(beganAt: now, endsAt: stopAt)
+        reportDrain(secondsLeft: Double(seconds))
         ask(.drain)
         showToAdmin(generations.current)
-        // A successor may bind the paths from here on, and what is there when this process ends is the
-        // successor's. The sockets are closed when the last worker has let go of them.
-        listening.removeUnixSockets()
+        // Whoever comes after this process may bind the paths from here on. The sockets are closed when the last worker
+        // has let go of them.
+        listening.removeUnixSockets(but: successor)
     }
 
     /// No worker accepts any more: whoever connects to a shared socket is refused from here on. A worker that
@@ -376,13 +435,15 @@ public final class Server {
         if shared.pointee.acceptingWorkers == 0 { closeSharedSockets() }
         if shared.pointee.sessionCount == 0 { leaveAt = min(leaveAt, now + Self.patienceSeconds) }
         if now >= reportAt, shared.pointee.command == .drain {
-            reportAt = now + Self.reportSeconds
+            reportSeconds = min(2 * reportSeconds, Self.longestReportSeconds)
+            reportAt = now + reportSeconds
             reportDrain(secondsLeft: max(stopAt - now, 0))
         }
     }
 
     private func reportDrain(secondsLeft: Double) {
         events.write(.info, "draining") { record in
+            record.number("pid", UInt64(getpid()))
             record.number("sessions", UInt64(max(shared.pointee.sessionCount, 0)))
             record.number("timeout_s", UInt64(secondsLeft))
         }
@@ -393,6 +454,7 @@ public final class Server {
             threads.reduce(0) { $0 + $1.counters.pointee[counter] }
         }
         events.write(.info, "stopped") { record in
+            record.number("pid", UInt64(getpid()))
             record.number("accepted", total(.accepted))
             record.number("sessions", total(.finished))
             record.number("bytes_in", total(.bytesIn))

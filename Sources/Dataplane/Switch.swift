@@ -66,8 +66,7 @@ extension Worker {
         if session.pointee.pool.pointee.isRetired, !session.pointee.isPending { moveToSuccessor(session) }
         guard session.pointee.state == .awaiting else { return }
         followReload(session)
-        let isGone = session.pointee.currentListener == Session.noListener
-        if isGone, session.pointee.toBackend.input.isEmpty { finish(slot, session, .ok) }
+        if hasLostListener(session), session.pointee.toBackend.input.isEmpty { finish(slot, session, .ok) }
     }
 
     /// An exchange is over: the next one goes by the configuration that holds now.
@@ -89,9 +88,14 @@ extension Worker {
         session.pointee.listener = session.pointee.currentListener
     }
 
-    /// The listener is gone: what was asked is answered, and then the connection ends.
+    /// Weir drains, or the listener is gone: what was asked is answered, and then the connection ends.
     func isLeaving(_ session: UnsafeMutablePointer<Session>) -> Bool {
-        command != .run || session.pointee.currentListener == Session.noListener
+        command != .run || hasLostListener(session)
+    }
+
+    /// A reload took its listener away.
+    func hasLostListener(_ session: UnsafeMutablePointer<Session>) -> Bool {
+        session.pointee.currentListener == Session.noListener
     }
 
     /// Counts the session in the version of its pool that holds now. One whose backend is gone stays until it chooses

@@ -44,6 +44,14 @@ public struct Keeper {
         }
     }
 
+    /// The process whose place this one takes had found a backend in a state that takes nothing. It stays so here until
+    /// what ends that has happened; where nothing could, it is healthy. Before any worker serves.
+    public mutating func adopt(
+        _ state: BackendState, pool: Int, backend: Int, now: UInt64, _ report: (HealthEvent) -> Void
+    ) {
+        pools[pool].adopt(state, pool, backend, now, report)
+    }
+
     /// Call it about every tenth of a second; what is due happens then.
     public mutating func tick(now: UInt64, _ report: (HealthEvent) -> Void) {
         for pool in pools.indices { pools[pool].tick(pool, now, report) }
@@ -310,6 +318,29 @@ private struct PoolKeeper {
     /// At the beginning of a state.
     private func share(_ state: BackendState) -> Int {
         state == .warming ? SlowStart.leastShare : Standing.wholeShare
+    }
+
+    mutating func adopt(
+        _ state: BackendState, _ pool: Int, _ index: Int, _ now: UInt64, _ report: (HealthEvent) -> Void
+    ) {
+        // An operator's word is the configuration's.
+        if backends[index].state.isOrdered { return }
+        switch state {
+        case .healthy, .warming, .degraded, .draining, .disabled: break
+        case .unhealthy:
+            if health.rules.checks != nil { set(index, .unhealthy, pool, .handedOver, now, report) }
+        case .ejected:
+            guard backends[index].state == .healthy, health.adoptEjection(index) else { return }
+            var change = HealthChange(
+                pool: pool, backend: index, from: .healthy, to: .ejected, cause: .handedOver)
+            (backends[index].state, backends[index].since) = (.ejected, now)
+            backends[index].ejections = 1
+            backends[index].ejectionNanoseconds = passive.ejection(number: 1)
+            change.backInNanoseconds = backends[index].ejectionNanoseconds
+            change.repetition = 1
+            report(.change(change))
+        }
+        notice(pool, now, report)
     }
 
     // MARK: - States

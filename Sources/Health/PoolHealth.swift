@@ -88,6 +88,13 @@ public struct PoolHealth: BitwiseCopyable, @unchecked Sendable {
         unsafe new.pointee.lastFaultAt.store(last, ordering: .relaxed)
     }
 
+    /// Another process had ejected it. False where as many are ejected as may be.
+    func adoptEjection(_ index: Int) -> Bool {
+        guard isPassive, candidates.standing(index) == .healthy, takeSeat() else { return false }
+        candidates.change(index, from: .healthy, to: Standing(.ejected))
+        return true
+    }
+
     /// An operator wants the backend drained or disabled. Nobody else uses this version of the pool yet.
     public func order(_ index: Int, _ state: BackendState) {
         precondition(state.isOrdered, "health decides about the other states")

@@ -13,8 +13,8 @@ enum Help {
 
         weir-bench load --target ADDRESS [options]       measure, print, exit (1: nothing was answered)
           --mode http|tcp       requests, or messages and as many bytes back (http)
-          --connections N       (64)
-          --duration TIME       (10s)
+          --connections N       (64); --threads N (1)
+          --duration TIME       (10s); --requests N ends it after so many requests, if they come first
           --rate N              open loop: N requests a second, whatever the answers do; latency counts
                                 from when a request was to start. Without it: closed loop
           --fresh               a new connection for each request
@@ -25,8 +25,8 @@ enum Help {
           --path PATH           (/)
           --header 'NAME: VALUE'  may be repeated
           --slow-readers N      so many connections more, that read 10 KiB a second
-          --threads N           (1)
           --json                print one JSON object
+          --hold                say `running` on stderr as requests begin; stay connected until stdin ends
 
         weir-bench limiter [options]                     measure the rate limiter by itself
           --keys N, --busy N    keys that ask once (10000000); that ask for twice their rate (1000)

@@ -36,6 +36,7 @@ func load(_ words: [String]) throws(BenchError) -> Int32 {
     if let time = try arguments.value("--duration") {
         options.durationNanoseconds = try Quantities.duration(time)
     }
+    options.requests = try arguments.number("--requests", within: 1...1_000_000_000_000)
     if let text = try arguments.value("--rate") {
         guard let rate = Double(text), rate > 0, rate <= 1e8 else {
             throw BenchError("--rate wants a number of requests a second above 0, not `\(text)`")
@@ -48,11 +49,25 @@ func load(_ words: [String]) throws(BenchError) -> Int32 {
     if let mix = try arguments.value("--mix") { options.mix = try SizeMix(mix) }
     if let path = try arguments.value("--path") { options.path = path }
     options.headers = try arguments.values("--header")
+    options.holds = arguments.flag("--hold")
     let wantsJSON = arguments.flag("--json")
     try arguments.finish()
     let report = try LoadRun.run(options)
     print(wantsJSON ? report.json() : report.text(), terminator: "")
+    if options.holds {
+        fflush(nil)
+        waitForEndOfInput()
+    }
     return report.hasAnswers ? 0 : 1
+}
+
+/// Exiting is what closes the connections of a load.
+func waitForEndOfInput() {
+    var octet: UInt8 = 0
+    while true {
+        let count = read(STDIN_FILENO, &octet, 1)
+        if count == 0 || count < 0 && errno != EINTR { return }
+    }
 }
 
 func choices(_ words: [String]) throws(BenchError) -> Int32 {

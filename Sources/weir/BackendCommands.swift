@@ -7,21 +7,28 @@ import LogReading
 
 extension Commands {
     static let backend = Command(
-        name: "backend", arguments: "VERB POOL NAME [...] [-c FILE] [--admin ADDRESS]",
+        name: "backend", arguments: "VERB POOL NAME [ADDRESS or N] [OPTIONS]",
+        operands: [
+            Operand("VERB", .words(BackendChange.verbs)), Operand("POOL", .names(.pools)), Operand("NAME", .names(.backends)),
+            Operand("ADDRESS", .nothing),
+        ],
         summary: "drain, enable, add and remove backends of a running Weir",
+        options: [
+            CommandOption("--wait", "drain: return when nothing is left there, and show how much is"),
+            CommandOption("--timeout", "SECONDS", "of --wait: then exit with 1"),
+            CommandOption("--weight", "N", "add: its share of new sessions"),
+            CommandOption("--max-sessions", "N", "add: sessions at once"),
+            CommandOption("--backup", "add: takes sessions only where no other can"),
+            runningConfiguration, adminAddress,
+        ],
         details: [
-            "drain POOL NAME           no new sessions but of clients that stick to it; running ones go on",
-            "    --wait                returns when nothing is left there, and shows how much is",
-            "    --timeout SECONDS     then waits no longer, and exits with 1",
-            "disable POOL NAME         no new sessions at all, and no checks; running ones go on",
-            "enable POOL NAME          takes sessions again",
-            "weight POOL NAME N        another share of new sessions; 0 takes none",
-            "add POOL NAME ADDRESS     with --weight N, --max-sessions N, --backup",
-            "remove POOL NAME          its sessions do as `on_remove` of the pool says",
-        ] + Live.details + [
+            "drain     no new sessions but of clients that stick to it; running ones go on",
+            "disable   no new sessions at all, and no checks; running ones go on",
+            "enable    takes sessions again",
+            "weight    N is another share of new sessions; 0 takes none",
+            "add       at ADDRESS;  remove: its sessions do as `on_remove` of the pool says",
             "",
-            "Returns when every worker goes by it. The file is not touched: `weir status` names what differs from",
-            "it. A reload leaves that as it is, but where the new file says something else of the backend.",
+            "Returns when every worker goes by it. The file is not touched: `weir status` names what differs.",
         ],
         example: "weir backend drain api b --wait"
     ) { (arguments) throws(Failure) in

@@ -5,16 +5,10 @@ import Control
 import LogReading
 
 struct Live {
-    /// Of `--help`.
-    static let details = [
-        "-c, --config FILE     the configuration that it runs with; default as for `weir run`",
-        "--admin ADDRESS       unix:/path or 127.0.0.1:9900 instead of the `admin.bind` of the file",
-    ]
-
     private let file: String?
     private let address: String?
 
-    /// Takes the options of `details`.
+    /// Takes the options `Commands.runningConfiguration` and `Commands.adminAddress`.
     init(_ arguments: Arguments) throws(Failure) {
         file = try arguments.value("-c", "--config")
         address = try arguments.value("--admin")

@@ -9,12 +9,13 @@ import LogReading
 extension Commands {
     static let reload = Command(
         name: "reload", arguments: "[FILE] [--discard] [-c FILE] [--admin ADDRESS]",
+        operands: [Operand("FILE", .files, "instead of the file that it was started with")],
         summary: "apply the file anew, or another one, to a running Weir",
+        options: [
+            CommandOption("--discard", "without what `weir backend` changed beside the file"),
+            runningConfiguration, adminAddress,
+        ],
         details: [
-            "FILE                  instead of the file that it was started with",
-            "--discard             without what `weir backend` changed beside the file",
-        ] + Live.details + [
-            "",
             "All of it or nothing. Returns when every worker goes by it, and prints what has changed; or prints",
             "why it was refused and exits with 1. `weir plan` says before what would change. Another FILE is",
             "applied once: SIGHUP, `weir reload` and `watch: true` go by the file that it was started with.",
@@ -34,9 +35,10 @@ extension Commands {
 
     static let rollback = Command(
         name: "rollback", arguments: "[N] [-c FILE] [--admin ADDRESS]",
-        summary: "go back to the configuration before, or to one of `weir history`",
-        details: ["N                     its number; default the one before that in force"] + Live.details + [
-            "",
+        operands: [Operand("N", .nothing, "its number; default the one before that in force")],
+        summary: "go back to the configuration before, or to a numbered one",
+        options: [runningConfiguration, adminAddress],
+        details: [
             "It becomes a new one with a number of its own, and stays until the file changes (`watch: true`) or",
             "somebody applies one. The file is not touched: correct it, else the next reload brings it back.",
         ],
@@ -59,9 +61,10 @@ extension Commands {
     static let history = Command(
         name: "history", arguments: "[-c FILE] [--admin ADDRESS] [--json]",
         summary: "list the configurations that a running Weir has had",
-        details: Live.details + [
-            "--json                as the admin API answers it",
-            "",
+        options: [
+            runningConfiguration, adminAddress, CommandOption("--json", "as the admin API answers it"),
+        ],
+        details: [
             "The last 16 that were applied, which is in force, where each came from and what it changed; and the",
             "last 16 attempts that failed.",
         ],

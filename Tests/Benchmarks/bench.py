@@ -34,7 +34,7 @@ class Bench:
     def __init__(self, options):
         self.quick = options.quick
         self.rounds = options.rounds or (1 if options.quick else 5)
-        self.seconds = options.seconds or (1 if options.quick else 4)
+        self.seconds = options.seconds or (1 if options.quick else 2)
         self.weir = os.path.abspath(options.weir)
         self.weir_bench = os.path.join(os.path.dirname(self.weir), "weir-bench")
         candidates.require_programs(self.weir, self.weir_bench)
@@ -49,6 +49,8 @@ class Bench:
         self.directory = tempfile.mkdtemp(prefix="weir-bench-")
         Child.guard = Guard(self.directory)
         self.origin = None
+        # What is wrong with candidates that were tried, by key; None: nothing.
+        self.problems = {}
 
     def warn(self, text):
         if text not in self.warnings:
@@ -64,18 +66,25 @@ class Bench:
         usable = []
         for key in keys:
             candidate = candidates.ALL[key]
-            if candidate.values.get("engine") == "io_uring" and io_uring_forbidden():
-                self.warn(f"LEFT OUT {candidate.title}: this host forbids io_uring")
-                continue
-            problem = self.problem_with(candidate)
-            if problem is None:
+            plain = candidates.ALL[candidate.variant_of or key]
+            if plain.key not in self.problems:
+                self.problems[plain.key] = self.problem_with(plain)
+            if self.problems[plain.key] is None:
                 usable.append(candidate)
-            else:
-                self.failed = True
-                self.warn(f"LEFT OUT {candidate.title}: {problem}")
         return usable
 
     def problem_with(self, candidate):
+        """None where a candidate relays the right bytes here. What is wrong is told, once."""
+        if candidate.values.get("engine") == "io_uring" and io_uring_forbidden():
+            problem = "this host forbids io_uring"
+        else:
+            problem = self.try_out(candidate)
+            self.failed |= problem is not None
+        if problem is not None:
+            self.warn(f"LEFT OUT {candidate.title}: {problem}")
+        return problem
+
+    def try_out(self, candidate):
         listen, origin = self.addresses.next()
         try:
             proxy = candidate.start(self, listen, origin)
@@ -92,20 +101,22 @@ class Bench:
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [*load.CELLS, *OTHER_CELLS]
+    plain = [key for key, candidate in candidates.ALL.items() if not candidate.variant_of]
+    usual = [name for name in names if name not in load.CELLS or not load.CELLS[name].is_extra]
     parser.add_argument("--weir", metavar="PATH", default=os.path.join(ROOT, ".build/release/weir"),
                         help="the program to measure (default: .build/release/weir)")
-    parser.add_argument("--cells", metavar="NAMES", default=",".join(names),
-                        help=f"comma-separated, of {', '.join(names)} (default: all)")
+    parser.add_argument("--cells", metavar="NAMES", default=",".join(usual),
+                        help=f"comma-separated, of {', '.join(names)} (default: %(default)s)")
     parser.add_argument("--rounds", type=int, help="quiet rounds of each cell (default: 5)")
-    parser.add_argument("--seconds", type=int, help="length of one run (default: 4)")
+    parser.add_argument("--seconds", type=int, help="length of one run (default: 2)")
     parser.add_argument("--quick", action="store_true",
                         help="does everything once, briefly: shows that it works, its figures mean nothing")
     parser.add_argument("--json", metavar="FILE", help="write every run's figures there")
     parser.add_argument("--write-docs", action="store_true", help="write docs/benchmarks.md")
-    parser.add_argument("--profile", metavar="CELL", choices=list(load.CELLS),
+    parser.add_argument("--profile", metavar="CELL", choices=[key for key, cell in load.CELLS.items() if not cell.is_open_loop],
                         help="instead of measuring, show where CPU time goes during one run of this cell")
-    parser.add_argument("--candidate", metavar="NAME", choices=list(candidates.ALL),
-                        help=f"whom to profile, of {', '.join(candidates.ALL)} (default: the cell's first)")
+    parser.add_argument("--candidate", metavar="NAME", choices=plain,
+                        help=f"whom to profile, of {', '.join(plain)} (default: the cell's first)")
     options = parser.parse_args()
     options.cells = options.cells.split(",")
     for name in options.cells:

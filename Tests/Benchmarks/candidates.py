@@ -2,10 +2,9 @@
 
 import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import configurations
-import http_configurations
 from processes import BenchError, Child
 
 SMALL_BODY = b"0123456789abcdef" * 8
@@ -38,12 +37,18 @@ class Candidate:
     is_logging: bool = False
     # Where the docs should not print the whole configuration.
     summary: str = ""
+    # Of a variant, which is configured like another candidate and differs in the load that it gets: whose it is,
+    # connections instead of the cell's, and the share of the capacity that it gets in an open loop.
+    variant_of: str | None = None
+    connections: int | None = None
+    share: float | None = None
 
     def configuration(self, listen, origin, directory):
+        values = dict(self.values)
+        if self.is_logging:
+            values["access"] = access_log_path(directory)
         return self.template.format(
-            listen=text_of(listen), origin=text_of(origin), directory=directory, user=user_line(),
-            access=access_log_path(directory) if self.is_logging else "off", **self.values
-        )
+            listen=text_of(listen), origin=text_of(origin), directory=directory, user=user_line(), **values)
 
     def command(self, weir, path):
         if self.program == "weir":
@@ -52,51 +57,85 @@ class Candidate:
             return ["haproxy", "-db", "-f", path]
         return ["nginx", "-c", path]
 
+    @property
+    def has_core_alone(self):
+        """With two workers on two cores the load is on the same ones."""
+        return self.values["workers"] == 1
+
     def start(self, bench, listen, origin):
         path = os.path.join(bench.directory, f"{self.key}.conf")
         with open(path, "w") as file:
             file.write(self.configuration(listen, origin, bench.directory))
         command = self.command(bench.weir, path)
-        return Child(self.key, command, bench.cores.proxy, bench.directory)
+        cores = {bench.cores.proxy} if self.has_core_alone else {bench.cores.proxy, bench.cores.load}
+        return Child(self.key, command, cores, bench.directory)
 
 
-def tcp_candidates():
-    weir, haproxy = configurations.WEIR, configurations.HAPROXY
+def weir(mode, key, title, summary="", is_logging=False, **values):
+    return Candidate(key, title, "weir", configurations.WEIR, configurations.weir(mode, **values),
+                     is_http=mode == "http", is_logging=is_logging, summary=summary)
+
+
+def haproxy(mode, key, title, **values):
+    return Candidate(key, title, "haproxy", configurations.HAPROXY, configurations.haproxy(mode, **values),
+                     is_http=mode == "http")
+
+
+def nginx(mode, key, title, workers=1):
+    return Candidate(key, title, "nginx", configurations.NGINX[mode], {"workers": workers}, is_http=mode == "http")
+
+
+def both_modes(mode):
+    """Keys in http mode begin with `http-`."""
+    key, title = ("", "") if mode == "tcp" else ("http-", " http")
+    nginx_title = "nginx stream" if mode == "tcp" else "nginx http"
     return (
-        Candidate("weir", "Weir (io_uring)", "weir", weir, {"engine": "io_uring"}),
-        Candidate("haproxy", "HAProxy", "haproxy", haproxy, {"splice": ""}),
-        Candidate("haproxy-splice", "HAProxy, splice", "haproxy", haproxy, {"splice": configurations.SPLICE}),
-        Candidate("nginx", "nginx stream", "nginx", configurations.NGINX),
-        Candidate("weir-epoll", "Weir (epoll)", "weir", weir, {"engine": "epoll"}),
+        weir(mode, f"{key}weir", f"Weir{title} (io_uring)"),
+        haproxy(mode, f"{key}haproxy", f"HAProxy{title}"),
+        haproxy(mode, f"{key}haproxy-splice", f"HAProxy{title}, splice", splice=configurations.SPLICE),
+        nginx(mode, f"{key}nginx", nginx_title),
+        weir(mode, f"{key}weir-epoll", f"Weir{title} (epoll)", engine="epoll"),
+        weir(mode, f"{key}weir-2", f"Weir{title}, 2 workers", workers=2, summary="As with one, and `workers: 2`."),
+        replace(haproxy(mode, f"{key}haproxy-2", f"HAProxy{title}, 2 threads", workers=2),
+                summary="As with one, and `nbthread 2`."),
+        replace(nginx(mode, f"{key}nginx-2", f"{nginx_title}, 2 workers", workers=2),
+                summary="As with one, and `worker_processes 2`."),
     )
 
 
-def http_weir(suffix, title, engine="io_uring", routing=http_configurations.EVERYTHING, **more):
-    values = {"engine": engine, "routing": routing}
-    template = http_configurations.WEIR
-    return Candidate(f"http-weir{suffix}", f"Weir http{title}", "weir", template, values, is_http=True, **more)
-
-
-def http_haproxy(suffix, title, splice):
-    values, template = {"splice": splice}, http_configurations.HAPROXY
-    return Candidate(f"http-haproxy{suffix}", f"HAProxy http{title}", "haproxy", template, values, is_http=True)
-
-
-def http_candidates():
+def http_only():
     return (
-        http_weir("", " (io_uring)"),
-        http_haproxy("", "", ""),
-        http_haproxy("-splice", ", splice", configurations.SPLICE),
-        Candidate("http-nginx", "nginx http", "nginx", http_configurations.NGINX, is_http=True),
-        http_weir("-epoll", " (epoll)", engine="epoll"),
-        http_weir("-log", ", access log in a file", is_logging=True),
-        http_weir("-routes-10", ", 10 routes", routing=http_configurations.routes(10)),
-        http_weir("-routes-1000", ", 1,000 routes", routing=http_configurations.routes(1000),
-                  summary="As with 10 routes, and 990 more of the same three kinds before the last one."),
+        weir("http", "http-weir-log", "Weir http, access log in a file", is_logging=True),
+        weir("http", "http-weir-routes-10", "Weir http, 10 routes", routing=configurations.routes(10)),
+        weir("http", "http-weir-routes-1000", "Weir http, 1,000 routes", routing=configurations.routes(1000),
+             summary="As with 10 routes, and 990 more of the same three kinds before the last one."),
     )
 
 
-ALL = {candidate.key: candidate for candidate in (*tcp_candidates(), *http_candidates())}
+CONNECTIONS = (10, 64, 1000, 5000)
+SHARES = (0.25, 0.5, 0.75)
+
+
+def connection_variants(candidate):
+    return [replace(candidate, key=f"{candidate.key}@{count}", title=f"{candidate.title}, {count:,} connections",
+                    variant_of=candidate.key, connections=count) for count in CONNECTIONS]
+
+
+def share_variants(candidate):
+    return [replace(candidate, key=f"{candidate.key}@{share:.0%}", title=f"{candidate.title} at {share:.0%}",
+                    variant_of=candidate.key, share=share) for share in SHARES]
+
+
+def all_candidates():
+    plain = (*both_modes("tcp"), *both_modes("http"), *http_only())
+    variants = []
+    for candidate in plain:
+        if candidate.key in ("weir", "haproxy", "nginx", "http-weir", "http-haproxy", "http-nginx"):
+            variants += connection_variants(candidate) + share_variants(candidate)
+    return {candidate.key: candidate for candidate in (*plain, *variants)}
+
+
+ALL = all_candidates()
 
 
 def origin_configuration(listens, directory):
@@ -113,7 +152,7 @@ def start_origin(bench):
     addresses = bench.addresses.origin_addresses()
     with open(path, "w") as file:
         file.write(origin_configuration(map(text_of, addresses), bench.directory))
-    child = Child("origin", ["nginx", "-c", path], bench.cores.load, bench.directory)
+    child = Child("origin", ["nginx", "-c", path], {bench.cores.load}, bench.directory)
     child.wait_until_listening(addresses[-1])
     return child
 

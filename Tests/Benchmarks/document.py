@@ -6,6 +6,7 @@ import re
 import subprocess
 
 import candidates
+import charts
 import results as tables_of
 from load import ATTEMPTS, FOREIGN_LIMIT, WAIT_LIMIT
 from network import USUAL_CONGESTION_CONTROL
@@ -19,17 +20,21 @@ generator counted. The figure comes from the process CPU clock, which is the sum
 tasks included, and is cross-checked with `/proc/PID/stat`; the user/system split is from the latter, whose clock
 tick makes it coarse.
 
-- Each proxy has one worker, pinned to one core that it has for itself. The load generator, `wrk` with one thread, and
-  the origin (nginx: a 128-byte body from memory, a 1 MiB static file; kept connections) are pinned to the other.
-- In `http-small` both are `weir-bench`, which needs less time than wrk and nginx: with those on the other core it is
-  not the proxy that limits, it idles and is woken for few requests at a time. `http-small-wrk` is the same with wrk
-  and nginx.
+- Each proxy has one worker, pinned to one core that it has for itself. Load generator and origin, one thread each, are
+  pinned to the other. In the cells with two workers all of them share both cores.
+- Load generator and origin are `weir-bench`, which needs less time than wrk and nginx: with those on the other core it
+  is not the proxy that limits, it idles and is woken for few requests at a time. `small-wrk` and `http-small-wrk`
+  repeat one cell of each mode with wrk and with nginx as origin, for those who would rather not trust our own.
+- Connections are made before a run is measured and closed after it, but in `fresh` (and with wrk).
+- In an open loop requests start at a fixed rate, whatever the answers do, and their latency counts from when they were
+  to start. Capacity is what the slowest of the three can do in a closed loop, measured first in the same run: all get
+  the same rate. Of the cells with a closed loop latencies are not shown: there nobody asks a proxy that stands still.
 - The candidates run in turns, every one once in a round, a different one first each time. A ratio is taken
   within a round; the table shows the median of the rounds, with the smallest and the largest.
-- The bytes of both responses are compared through the proxy, with nginx as origin before each run, otherwise before the
-  first one. A run in which the generator saw any error is discarded and reported.
+- The bytes of a small and of a large response are compared through each proxy before its first run, with nginx as
+  origin. In all runs the generator checks status and length; one in which it saw any error is discarded and reported.
 - In http mode connections are kept on both sides, and every proxy tells the origin the client's address in
-  X-Forwarded-For; both are checked before each run. Nobody writes an access log but Weir in `http-log`: JSON into a
+  X-Forwarded-For; both are checked before its first run. Nobody writes an access log but Weir in `http-log`: JSON into a
   file, the thread that writes it on the same core as the worker. A run whose file lacks more than {MISSING_LIMIT:.0%} of the
   records is discarded, and any that are missing are noted.
 - In `http-routes` the last route takes the requests, and there is no pool for what no route takes, so that a
@@ -97,6 +102,8 @@ def configurations():
     parts = []
     listen, origin = ("127.0.1.1", 20001), ("127.0.2.1", 20002)
     for candidate in candidates.ALL.values():
+        if candidate.variant_of:
+            continue
         text = f"```\n{candidate.configuration(listen, origin, '/tmp/weir-bench')}```"
         parts.append(f"{candidate.title}:\n\n{candidate.summary or text}")
     text = candidates.origin_configuration([candidates.text_of(origin)], "/tmp/weir-bench")
@@ -104,7 +111,7 @@ def configurations():
     return "\n\n".join(parts)
 
 
-def render(bench, results):
+def render(bench, results, pictures):
     environment = "\n".join(f"- {name}: {value}" for name, value in facts(bench))
     warnings = ""
     if bench.warnings:
@@ -112,11 +119,13 @@ def render(bench, results):
     return f"""\
 # Benchmarks
 
-<!-- Written by `Tests/Benchmarks/bench.py --write-docs`; run it again instead of editing. -->
+<!-- Written by `make bench`; run it again instead of editing. -->
 
 Weir beside Debian's HAProxy and nginx, in tcp and in http mode, in turns in one run. Lower is better everywhere.
 
 {tables_of.target_table(results).removeprefix('**targets**').strip()}
+
+{pictures}
 
 {(chr(10) * 2).join(tables_of.tables(results))}
 {warnings}
@@ -128,9 +137,10 @@ Weir beside Debian's HAProxy and nginx, in tcp and in http mode, in turns in one
 
     make bench
 
-It installs what is missing ({candidates.DEBIAN_PACKAGES.replace(' ', ', ')}), takes some minutes on an otherwise idle
-machine with at least two cores, and prints these tables. After a build, `Tests/Benchmarks/bench.py --write-docs`
-does the same and writes this file; `--help` shows how to run single cells, more rounds, and the profile of one cell.
+It installs what is missing ({candidates.DEBIAN_PACKAGES.replace(' ', ', ')}), takes about a quarter of an hour on an
+otherwise idle machine with at least two cores, prints these tables and writes this file and its pictures. After a build
+`Tests/Benchmarks/bench.py` measures without writing; `--help` shows how to run single cells, more rounds, and the
+profile of one cell. HAProxy and nginx are those that are found on the path.
 
 ## How it is measured
 
@@ -144,5 +154,6 @@ Addresses and ports change from run to run; the rest is as used.
 
 
 def write(bench, results, path):
+    pictures = charts.write(results, os.path.dirname(path))
     with open(path, "w") as file:
-        file.write(render(bench, results))
+        file.write(render(bench, results, pictures))

@@ -1,39 +1,67 @@
-"""What makes the load, and the origin that answers it: wrk with nginx, or our own weir-bench at both ends.
+"""What makes the load, and the origin that answers it: our own weir-bench at both ends, or wrk with nginx.
 
 A proxy that idles is woken for few requests at a time, and what that costs hides what the proxy itself costs: with wrk
 and nginx on the other core Weir used four fifths of its own. weir-bench needs less time, so that the proxy is what
-limits. All candidates of a cell have the same; one cell is repeated with wrk, so that nobody has to believe ours.
+limits. All candidates of a cell have the same; a cell of each mode is repeated with wrk, so that nobody has to believe
+ours.
 """
 
 import json
 import os
 import re
 import subprocess
+from dataclasses import dataclass
 
 import candidates
-from http_configurations import HOST
+from configurations import HOST
 from processes import BenchError, Child
 
 # wrk prints rounded figures; its hook has the exact ones.
 WRK_REPORT = """\
 done = function(summary, latency, requests)
    local e = summary.errors
-   io.write(string.format("RESULT %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f\\n",
+   io.write(string.format("RESULT %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f %.0f\\n",
       summary.duration, summary.requests, summary.bytes, e.connect, e.read, e.write, e.status, e.timeout,
-      latency:percentile(99), latency.max))
+      latency:percentile(50), latency:percentile(99), latency:percentile(99.9), latency.max))
 end
 """
 
-# What weir-bench's origin answers to every path without a size.
-SMALL_BYTES = 128
+
+@dataclass
+class Load:
+    """What is asked for during one run."""
+
+    seconds: int
+    connections: int
+    # Bytes of each response, 128 where none are named.
+    response_bytes: int | None = None
+    # Of the responses, as weir-bench's --mix.
+    mix: str = ""
+    is_fresh: bool = False
+    # Requests a second of an open loop.
+    rate: int | None = None
 
 
 class Generator:
     """One way to make load. `title` names it in the documentation."""
 
     title = ""
-    # The bytes through the proxy can be compared before each run; otherwise they were before the first one.
-    has_usual_origin = True
+
+    def origin(self, bench):
+        """The process of the origin."""
+        raise NotImplementedError
+
+    def origin_address(self, bench, usual):
+        """Where the origin listens, for a run for which nginx would at `usual`."""
+        raise NotImplementedError
+
+    def drive(self, bench, load, address, meter):
+        """Runs once and returns what was counted between `meter.begin` and `meter.end`."""
+        raise NotImplementedError
+
+
+class Wrk(Generator):
+    title = "wrk, nginx as origin"
 
     def origin(self, bench):
         return bench.origin
@@ -41,29 +69,23 @@ class Generator:
     def origin_address(self, bench, usual):
         return usual
 
-    def run(self, bench, command, seconds):
-        try:
-            return subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30)
-        except subprocess.TimeoutExpired as error:
-            raise BenchError(f"{self.title} did not end") from error
-
-
-class Wrk(Generator):
-    title = "wrk, nginx as origin"
-
-    def drive(self, bench, cell, address, seconds):
-        """Runs once and returns what was counted."""
+    def drive(self, bench, load, address, meter):
         script = os.path.join(bench.directory, "report.lua")
         with open(script, "w") as file:
             file.write(WRK_REPORT)
-        command = ["wrk", "-t1", f"-c{cell.connections}", f"-d{seconds}s"]
-        command += ["--timeout", "5s", "-s", script, "-H", f"Host: {HOST}"] + (["-H", cell.header] if cell.header else [])
-        command.append(f"http://{candidates.text_of(address)}{cell.path}")
-        ran = self.run(bench, command, seconds)
+        command = ["wrk", "-t1", f"-c{load.connections}", f"-d{load.seconds}s", "--timeout", "5s", "-s", script]
+        command += ["-H", f"Host: {HOST}", f"http://{candidates.text_of(address)}/small"]
+        meter.begin(None)
+        try:
+            ran = subprocess.run(command, capture_output=True, text=True, timeout=load.seconds + 30)
+        except subprocess.TimeoutExpired as error:
+            raise BenchError("wrk did not end") from error
+        meter.end(None)
         found = re.search(r"^RESULT (.*)$", ran.stdout, re.MULTILINE)
         if not found:
             raise BenchError(f"wrk failed: {ran.stdout[-300:]}{ran.stderr[-300:]}")
-        names = ("microseconds", "requests", "bytes", "connect", "read", "write", "status", "timeout", "p99", "max")
+        names = ("microseconds", "requests", "bytes", "connect", "read", "write", "status", "timeout", "p50", "p99",
+                 "p99_9", "max")
         report = dict(zip(names, map(int, found.group(1).split())))
         errors = {name: report[name] for name in ("connect", "read", "write", "status", "timeout") if report[name]}
         if errors or not report["requests"]:
@@ -73,38 +95,68 @@ class Wrk(Generator):
 
 class WeirBench(Generator):
     title = "weir-bench, also as origin"
-    has_usual_origin = False
 
     def __init__(self):
         self.child = None
 
     def origin(self, bench):
         if self.child is None:
-            address = candidates.text_of(self.origin_address(bench, None))
-            command = [bench.weir_bench, "origin", "--listen", address, "--size", str(SMALL_BYTES)]
-            self.child = Child("weir-bench-origin", command, bench.cores.load, bench.directory)
-            self.child.wait_until_listening(self.origin_address(bench, None))
+            # On all addresses: each run has one of its own.
+            command = [bench.weir_bench, "origin", "--listen", f"0.0.0.0:{bench.addresses.bench_origin_port}"]
+            self.child = Child("weir-bench-origin", command, {bench.cores.load}, bench.directory)
+            self.child.wait_until_listening(("127.0.4.1", bench.addresses.bench_origin_port))
         return self.child
 
     def origin_address(self, bench, usual):
-        return "127.0.4.1", bench.addresses.origin_port
+        self.origin(bench)
+        return bench.addresses.bench_origin()
 
-    def drive(self, bench, cell, address, seconds):
-        """Runs once and returns what was counted."""
-        command = [bench.weir_bench, "load", "--target", candidates.text_of(address), "--path", cell.path, "--json"]
-        command += ["--connections", str(cell.connections), "--duration", f"{seconds}s", "--header", f"Host: {HOST}"]
-        command += ["--response", str(SMALL_BYTES)]
-        ran = self.run(bench, command, seconds)
+    @staticmethod
+    def command(bench, load, address):
+        command = [bench.weir_bench, "load", "--target", candidates.text_of(address), "--json", "--hold"]
+        command += ["--connections", str(load.connections), "--duration", f"{load.seconds}s", "--header", f"Host: {HOST}"]
+        size = load.response_bytes
+        command += ["--path", "/small" if size is None else f"/small?size={size}"]
+        if load.mix:
+            command += ["--mix", load.mix]
+        else:
+            command += ["--response", str(size or len(candidates.SMALL_BODY))]
+        if load.is_fresh:
+            command.append("--fresh")
+        if load.rate:
+            command += ["--rate", str(load.rate)]
+        return command
+
+    def drive(self, bench, load, address, meter):
+        process = subprocess.Popen(self.command(bench, load, address), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
         try:
-            report = json.loads(ran.stdout)
+            said = process.stderr.readline()
+            if said != "running\n":
+                raise BenchError(f"weir-bench failed: {said}{process.stderr.read()[-300:]}")
+            meter.begin(process.pid)
+            line = process.stdout.readline()
+            meter.end(process.pid)
+            process.communicate(timeout=30)
+        except subprocess.TimeoutExpired as error:
+            raise BenchError("weir-bench did not end") from error
+        finally:
+            process.kill()
+            process.wait()
+        return self.report_of(line)
+
+    @staticmethod
+    def report_of(line):
+        try:
+            report = json.loads(line)
         except ValueError as error:
-            raise BenchError(f"weir-bench failed: {ran.stdout[-300:]}{ran.stderr[-300:]}") from error
+            raise BenchError(f"weir-bench failed: {line[-300:]}") from error
         if report["error_count"] or report["unfinished"] or not report["answered"]:
             raise BenchError(f"weir-bench saw errors: {report['errors']}, {report['unfinished']} unfinished")
         latency = report["latency_us"]
         return {
             "microseconds": int(report["seconds"] * 1e6), "requests": report["answered"],
-            "bytes": report["bytes_received"], "p99": int(latency["p99"]), "max": int(latency["max"]),
+            "bytes": report["bytes_received"], **{name: latency[name] for name in ("p50", "p99", "p99_9", "max")},
         }
 
 

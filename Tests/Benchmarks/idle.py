@@ -23,9 +23,9 @@ CELLS = {
     cell.key: cell
     for cell in (
         Cell("idle", "idle memory", "session", "a message each way",
-             ("weir", "haproxy", "nginx", "weir-epoll"), Sessions, 1024),
+             ("weir", "haproxy", "nginx", "weir-epoll"), Sessions, 512),
         Cell("idle-http", "http, idle memory of kept client connections", "connection", "one request",
-             ("http-weir", "http-haproxy", "http-nginx", "http-weir-epoll"), KeptConnections, 600),
+             ("http-weir", "http-haproxy", "http-nginx", "http-weir-epoll"), KeptConnections, 512),
     )
 }
 

@@ -136,12 +136,12 @@ class Child:
     living = []
     guard = None
 
-    def __init__(self, name, command, core, directory):
+    def __init__(self, name, command, cores, directory):
         self.name = name
         self.log_path = os.path.join(directory, f"{name.replace(' ', '-')}.log")
         # Children inherit the affinity of the moment; so no wrapper or callback delays the start.
         own = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {core})
+        os.sched_setaffinity(0, cores)
         try:
             with open(self.log_path, "wb") as log:
                 self.spawned_at = time.monotonic()
@@ -200,7 +200,7 @@ class Child:
             time.sleep(0.0002)
         raise BenchError(f"{self.name} does not listen on {address} after {within_seconds} s:\n{self.log()[-2000:]}")
 
-    def stop(self):
+    def stop(self, within_seconds=3):
         """Ends the group, gently first. Returns the exit status of the program, None where it had to be killed."""
         if self not in Child.living:
             return self.process.returncode
@@ -208,7 +208,7 @@ class Child:
         if self.process.poll() is None:
             self.process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            status = self.process.wait(3)
+            status = self.process.wait(within_seconds)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -271,7 +271,7 @@ class Addresses:
 
     def __init__(self):
         self.turn = 0
-        self.proxy_port, self.origin_port = self.free_ports(2)
+        self.proxy_port, self.origin_port, self.bench_origin_port = self.free_ports(3)
 
     @staticmethod
     def free_ports(count):
@@ -290,6 +290,10 @@ class Addresses:
         """(address for the proxy, address of the origin)"""
         self.turn = self.turn % self.COUNT + 1
         return (f"127.0.1.{self.turn}", self.proxy_port), (f"127.0.2.{self.turn}", self.origin_port)
+
+    def bench_origin(self):
+        """The address of weir-bench as origin that belongs to the last `next`."""
+        return f"127.0.4.{self.turn}", self.bench_origin_port
 
     def origin_addresses(self):
         return [(f"127.0.2.{turn}", self.origin_port) for turn in range(1, self.COUNT + 1)]

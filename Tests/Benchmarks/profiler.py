@@ -7,9 +7,16 @@ import subprocess
 import threading
 
 from processes import BenchError
-from verification import verify
 
 TOP = 30
+
+
+class NoMeter:
+    """Nobody asks what a profiled run uses."""
+
+    def begin(self, load_pid): pass
+
+    def end(self, load_pid): pass
 
 
 def profile(bench, cell, candidate, data_path):
@@ -20,16 +27,15 @@ def profile(bench, cell, candidate, data_path):
     proxy = candidate.start(bench, listen, cell.generator.origin_address(bench, origin))
     try:
         proxy.wait_until_listening(listen)
-        if cell.generator.has_usual_origin:
-            verify(bench, candidate, listen)
-        report = record_while(bench, cell, proxy, listen, data_path)
+        load = cell.load_on(candidate, bench.seconds + 1, None)
+        report = record_while(bench, cell.generator, load, proxy, listen, data_path)
     finally:
         proxy.stop()
     print(f"{candidate.title}, {cell.key}: {cell.units(report):,.0f} {cell.unit}s in {bench.seconds} s, while profiled\n")
     print_report(data_path)
 
 
-def record_while(bench, cell, proxy, listen, data_path):
+def record_while(bench, generator, load, proxy, listen, data_path):
     pids = ",".join(map(str, proxy.members()))
     command = ["perf", "record", "-q", "-e", "cpu-clock", "-F", "4999", "-g", "-o", data_path, "-p", pids]
     # perf follows the proxy until it has seen the load: `sleep` ends it.
@@ -44,7 +50,7 @@ def record_while(bench, cell, proxy, listen, data_path):
     recorder = threading.Thread(target=record)
     recorder.start()
     try:
-        report = cell.generator.drive(bench, cell, listen, bench.seconds + 1)
+        report = generator.drive(bench, load, listen, NoMeter())
     finally:
         recorder.join()
     if problems:

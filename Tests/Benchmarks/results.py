@@ -12,25 +12,46 @@ START_LIMIT_MILLISECONDS = 50
 
 @dataclass
 class Target:
-    """The figure of the cell's first contestant over that of the better of `peers` is at most `limit`; the ratio is
-    only shown where that is None."""
+    """What one contestant of a cell uses over what the better of `peers` does is at most `limit`; the ratio is only
+    shown where that is None."""
 
     cell: str
     peers: tuple
     limit: float | None
     against: str
+    # The cell's first contestant where none is named.
+    ours: str = ""
+    # Of a run, and in words.
+    figure: str = "figure"
+    what: str = "CPU time"
 
+
+def latency_target(figure, name, share):
+    peers = (f"http-haproxy@{share}", f"http-nginx@{share}")
+    return Target("http-open", peers, 1.0, f"the better of HAProxy and nginx, at {share} of capacity",
+                  f"http-weir@{share}", figure, name)
+
+
+BETTER = "the better of HAProxy and nginx"
 
 TARGETS = (
-    Target("small", ("haproxy", "nginx"), 1.0, "the better of HAProxy and nginx"),
-    Target("bulk", ("haproxy-splice",), 1.0, "HAProxy with splice"),
+    Target("small", ("haproxy", "nginx"), 1.0, BETTER),
+    Target("small-wrk", ("haproxy", "nginx"), None, BETTER),
+    Target("connections", ("weir@64",), 1.15, "64 connections", "weir@5000", what="CPU time of a request at 5,000"),
+    Target("mixed", ("haproxy", "nginx"), None, BETTER),
+    Target("bulk", ("haproxy-splice",), 0.90, "HAProxy with splice"),
     Target("bulk", ("haproxy",), 0.35, "HAProxy without splice"),
-    Target("fresh", ("haproxy",), 1.0, "HAProxy"),
-    Target("http-small", ("http-haproxy", "http-nginx"), 0.75, "the better of HAProxy and nginx"),
-    Target("http-small-wrk", ("http-haproxy", "http-nginx"), None, "the better of HAProxy and nginx"),
-    Target("http-log", ("http-weir",), 1.08, "Weir without an access log"),
-    Target("http-bulk", ("http-haproxy-splice",), 0.95, "HAProxy with splice"),
+    Target("fresh", ("haproxy", "nginx"), 1.0, BETTER),
+    Target("http-small", ("http-haproxy", "http-nginx"), 0.65, BETTER),
+    Target("http-small-wrk", ("http-haproxy", "http-nginx"), None, BETTER),
+    Target("http-connections", ("http-weir@64",), 1.15, "64 connections", "http-weir@5000",
+           what="CPU time of a request at 5,000"),
+    Target("http-mixed", ("http-haproxy", "http-nginx"), None, BETTER),
+    Target("http-bulk", ("http-haproxy-splice",), 0.80, "HAProxy with splice"),
     Target("http-bulk", ("http-nginx",), 0.20, "nginx"),
+    latency_target("p99", "p99 of latency", "50%"),
+    latency_target("p99_9", "p99.9 of latency", "50%"),
+    Target("http-log", ("http-weir",), 1.08, "Weir without an access log"),
     Target("http-routes", ("http-weir-routes-10",), None, "10 routes"),
 )
 
@@ -51,15 +72,15 @@ def spread_of(rounds, key):
     return min(values), max(values)
 
 
-def ratio(rounds, ours, peer):
+def ratio(rounds, ours, peer, name="figure"):
     """Median of the ratios within each round, with the smallest and the largest; None where they never met."""
-    ratios = [found[ours]["figure"] / found[peer]["figure"] for found in rounds if ours in found and peer in found]
+    ratios = [found[ours][name] / found[peer][name] for found in rounds if ours in found and peer in found]
     return (statistics.median(ratios), min(ratios), max(ratios)) if ratios else None
 
 
-def better_of(rounds, peers):
-    present = [peer for peer in peers if median_of(rounds, peer)]
-    return min(present, key=lambda peer: median_of(rounds, peer), default=None)
+def better_of(rounds, peers, name="figure"):
+    present = [peer for peer in peers if median_of(rounds, peer, name)]
+    return min(present, key=lambda peer: median_of(rounds, peer, name), default=None)
 
 
 def row(cells):
@@ -73,6 +94,24 @@ def table(head, rows):
 
 def load_table(key, rounds):
     cell = CELLS[key]
+    return latency_table(cell, rounds) if cell.is_open_loop else cost_table(cell, rounds)
+
+
+def latency_table(cell, rounds):
+    used = usable(rounds)
+    rows = []
+    for name in cell.contestants:
+        if median_of(used, name) is None:
+            continue
+        tail = [found[name]["p99_9"] for found in used if name in found]
+        rows.append([candidates.ALL[name].title, f"{median_of(used, name, 'units_per_second'):,.0f}",
+                     *(f"{median_of(used, name, part):,.0f}" for part in ("p50", "p99", "p99_9")),
+                     f"{min(tail):,.0f} to {max(tail):,.0f}", f"{median_of(used, name):.2f}"])
+    head = ["", f"{cell.unit}s/s", "p50, us", "p99, us", "p99.9, us", "p99.9, smallest to largest", f"CPU us/{cell.unit}"]
+    return f"**{cell.title}** ({rounds_text(rounds)})\n\n{table(head, rows)}"
+
+
+def cost_table(cell, rounds):
     used = usable(rounds)
     rows = []
     first = cell.contestants[0]
@@ -135,14 +174,15 @@ def start_table(starts):
 
 def load_target_row(target, rounds):
     """None where this run has no figures for it."""
-    peer = better_of(rounds, target.peers)
-    found = ratio(rounds, CELLS[target.cell].contestants[0], peer) if peer else None
+    peer = better_of(rounds, target.peers, target.figure)
+    ours = target.ours or CELLS[target.cell].contestants[0]
+    found = ratio(rounds, ours, peer, target.figure) if peer else None
     if not found:
         return None
     measured = f"{found[0]:.2f} ({found[1]:.2f} to {found[2]:.2f})"
     if len(target.peers) > 1:
         measured += f", {candidates.ALL[peer].title}"
-    what = f"{target.cell}: CPU time over that of {target.against}"
+    what = f"{target.cell}: {target.what} over that of {target.against}"
     if target.limit is None:
         return what, "shown only", measured, None
     return what, f"at most {target.limit:.2f}", measured, found[0] <= target.limit

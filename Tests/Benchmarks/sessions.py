@@ -4,7 +4,7 @@ import socket
 import time
 
 from candidates import SMALL_BODY
-from http_configurations import HOST
+from configurations import HOST
 from processes import BenchError
 from verification import fetch_and_close
 

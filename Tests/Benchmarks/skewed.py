@@ -75,7 +75,7 @@ def start_origins(lab, host, port):
     for number, (name, delay) in enumerate(DELAYS.items()):
         address = (host, port + number)
         command = [lab.options.bench, "origin", "--listen", f"{host}:{port + number}", "--delay", delay, "--name", name]
-        origins[name] = (Child(f"origin {name}", command, lab.cores.load, lab.directory), address)
+        origins[name] = (Child(f"origin {name}", command, {lab.cores.load}, lab.directory), address)
     for child, address in origins.values():
         child.wait_until_listening(address)
     return origins
@@ -87,7 +87,7 @@ def start_weir(lab, policy, listen, origins):
         f"      - {{ name: {name}, address: {host}:{port} }}" for name, (_, (host, port)) in origins.items())
     with open(path, "w") as file:
         file.write(CONFIGURATION.format(listen=f"{listen[0]}:{listen[1]}", policy=policy, settings=SETTINGS.get(policy, ""), backends=backends))
-    weir = Child("weir", [lab.options.weir, "run", "-c", path, "--drain-timeout", "1"], lab.cores.proxy, lab.directory)
+    weir = Child("weir", [lab.options.weir, "run", "-c", path, "--drain-timeout", "1"], {lab.cores.proxy}, lab.directory)
     weir.wait_until_listening(listen)
     return weir
 

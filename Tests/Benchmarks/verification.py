@@ -7,16 +7,12 @@ import os
 import socket
 
 import candidates
-from http_configurations import HOST
+from configurations import HOST
 from processes import BenchError
 
 # Share of the log's records. Weir drops some where its core is busy with others for longer than its buffers last;
 # a few make no difference to what the log costs.
 MISSING_LIMIT = 0.01
-
-
-class WrongBytes(BenchError):
-    """The one result that fails the command."""
 
 
 def verify(bench, candidate, address):
@@ -52,7 +48,7 @@ def verify_kept(address, bodies):
 def compare(path, body, expected):
     if body != expected:
         differs = next((i for i, (a, b) in enumerate(zip(body, expected)) if a != b), "none")
-        raise WrongBytes(
+        raise BenchError(
             f"relays WRONG BYTES for {path}: {len(body)} of {len(expected)} bytes,"
             f" first difference at {differs}"
         )

@@ -467,6 +467,20 @@ def test_orders_do_not_push_files_out_of_the_history(start_two):
     assert entries[-1]["number"] == 22
 
 
+def test_an_upgrade_takes_it_along(start_two, new_server):
+    weir = start_two()
+    third = new_server(greet_with("three"))
+    done(weir, "drain", "one")
+    done(weir, "weight", "two", {"weight": 4})
+    done(weir, "add", body={"pool": "site", "name": "three", "address": address_of(third)})
+    weir.upgrade()
+    assert names(weir, 12).keys() == {"two", "three"}
+    assert [shown(weir, n)["differs"] for n in ("one", "two", "three")] == [["state"], ["weight"], ["added"]]
+    assert shown(weir, "one")["state"] == "draining" and shown(weir, "two")["weight"] == 4
+    assert done(weir, "enable", "one")["backend"]["differs"] == []
+    assert names(weir, 40).keys() == {"one", "two", "three"}
+
+
 # -- The commands
 
 

@@ -61,6 +61,33 @@ def test_load_and_origin_agree_over_http(new_origin, arguments):
 
 
 @pytest.mark.parametrize("arguments", [
+    [], ["--connections", "1"], ["--connections", "200"], ["--fresh"], ["--rate", "2000"], ["--threads", "3"],
+], ids=" ".join)
+def test_a_load_ends_after_so_many_requests(new_origin, arguments):
+    origin = new_origin()
+    found = load(origin.address, "--requests", "100", "--duration", "60s", *arguments)
+    counts = origin.counts()
+    check_agreement(found, counts)
+    assert found["answered"] == found["answered_in_time"] == 100
+    assert found["seconds"] < 30
+
+
+def test_a_load_that_holds_says_when_it_begins_and_keeps_its_connections(new_origin):
+    origin = new_origin()
+    command = [BENCH, "load", "--target", origin.address, "--connections", "20", "--duration", "200ms", "--json", "--hold"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        try:
+            assert run.stderr.readline() == "running\n"
+            found = json.loads(run.stdout.readline())
+            assert found["connections_made"] == 20
+            assert run.poll() is None
+            run.stdin.close()
+            assert run.wait(PATIENCE_SECONDS) == 0
+        finally:
+            run.kill()
+
+
+@pytest.mark.parametrize("arguments", [
     [], ["--size", "1"], ["--size", "2MiB", "--connections", "4"], ["--fresh"], ["--mix", "1:5,1000:4,300KiB"],
     ["--rate", "500"],
 ], ids=" ".join)

@@ -76,7 +76,8 @@ struct AdminAnswer: Sendable {
                 field: "Content-Security-Policy",
                 """
                 default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; \
-                img-src data:; form-action 'none'; frame-ancestors 'none'; base-uri 'none'
+                img-src data:; form-action 'none'; frame-ancestors 'none'; base-uri 'none'; \
+                require-trusted-types-for 'script'; trusted-types 'none'
                 """)
         }
         head.appendLineEnd()

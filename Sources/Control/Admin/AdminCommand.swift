@@ -11,6 +11,8 @@ enum AdminCommand: Sendable {
     case reload(file: String?, mayBeAnyFile: Bool, discards: Bool)
     /// To the configuration with that number; nil for the one before.
     case rollback(to: Int?)
+    /// The program started anew.
+    case upgrade
     /// Something of one backend; nil for the one pool that has it.
     case backend(name: String, pool: String?, BackendOrder)
 }
@@ -20,6 +22,7 @@ enum AdminCommand: Sendable {
 enum AdminAction: CaseIterable {
     case reload
     case rollback
+    case upgrade
     case addBackend
     case enableBackend
     case disableBackend
@@ -33,6 +36,7 @@ enum AdminAction: CaseIterable {
         switch self {
         case .reload: "/lb/reload"
         case .rollback: "/lb/rollback"
+        case .upgrade: "/lb/upgrade"
         case .addBackend: "/lb/backends/add"
         case .enableBackend: "/lb/backends/{name}/enable"
         case .disableBackend: "/lb/backends/{name}/disable"
@@ -52,6 +56,7 @@ enum AdminAction: CaseIterable {
                 file: try parameters.text("file"), mayBeAnyFile: peer == .owner,
                 discards: try parameters.truth("discard") ?? false)
         case .rollback: return .rollback(to: try parameters.number("to", within: 1...Int.max))
+        case .upgrade: return .upgrade
         case .addBackend: return try Self.add(&parameters)
         case .enableBackend: return try .change(names[0], .setState(.enabled), &parameters)
         case .disableBackend: return try .change(names[0], .setState(.disabled), &parameters)

@@ -13,6 +13,7 @@ enum AdminPath: String, CaseIterable {
     case config = "/lb/config"
     case sessions = "/lb/sessions"
     case history = "/lb/history"
+    case log = "/lb/log"
     case metrics = "/metrics"
 }
 
@@ -35,12 +36,13 @@ struct AdminFacts: @unchecked Sendable {
     /// What operators changed of backends, and since when they have some out of rotation.
     let operated: RuntimeChanges
     let takenOut: TakenOut
+    let logs: RecentLogs
 
-    func answer(_ path: AdminPath, _ request: AdminRequest) -> AdminAnswer {
+    func answer(_ path: AdminPath, _ request: AdminRequest) throws(AdminRefusal) -> AdminAnswer {
         switch path {
         case .dashboard:
             return AdminAnswer(
-                contentType: "text/html; charset=utf-8", body: PackageResources.dashboard_html)
+                contentType: "text/html; charset=utf-8", body: Dashboard.page)
         case .health: return health
         case .stats: return .json { Figures(self).write(to: &$0) }
         case .backends: return .json { Figures(self).writePools(to: &$0) }
@@ -49,6 +51,11 @@ struct AdminFacts: @unchecked Sendable {
                 contentType: "application/yaml", body: Array(configuration.withoutSecrets.rendered().utf8))
         case .sessions: return .json { Figures(self).writeSessions(to: &$0) }
         case .history: return .json { history.write(to: &$0) }
+        case .log:
+            var parameters = try AdminParameters(query: request.query, body: [])
+            return try logs.answer(
+                &parameters, sample: configuration.logs.successSampleShare,
+                uptimeMicroseconds: UInt64((monotonicSeconds() - startedAt) * 1e6))
         case .metrics:
             var metrics = MetricsWriter(isOpenMetrics: request.wantsOpenMetrics)
             Figures(self).write(to: &metrics)

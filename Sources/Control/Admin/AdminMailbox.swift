@@ -85,6 +85,9 @@ final class AdminMailbox: Sendable {
         Self.signal(answersDescriptor)
     }
 
+    /// The admin thread is to look around.
+    func wakeAdmin() { Self.signal(answersDescriptor) }
+
     // MARK: - Eventfds
 
     private static func signal(_ descriptor: Int32) {

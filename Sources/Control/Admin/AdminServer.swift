@@ -11,13 +11,23 @@ final class AdminServer: @unchecked Sendable {
     static let connectionLimit = 32
     private static let acceptPauseSeconds = 0.1
 
+    private struct Sockets {
+        var open: [AdminSocket] = []
+        /// Another process's now: the thread lets go of them when it does not wait for them.
+        var left: [AdminSocket] = []
+    }
+
     private let settings: AdminSettings
     private let door: AdminDoor
     let mailbox: AdminMailbox
-    private var sockets: [AdminSocket] = []
+    private let sockets = Mutex(Sockets())
     private let facts: Mutex<AdminFacts?>
+    /// Written before the thread starts.
+    private var gate: Gate?
     // Of the thread.
     private var connections: [AdminConnection] = []
+    /// For other threads.
+    private let connectionCount = Atomic<Int>(0)
     /// Descriptors ran out: until then nobody is accepted.
     private var acceptAt = 0.0
 
@@ -34,15 +44,51 @@ final class AdminServer: @unchecked Sendable {
     }
 
     /// What it is reached at, once it is open.
-    var addresses: [Address] { sockets.map(\.address) }
+    var addresses: [Address] { sockets.withLock { $0.open.map(\.address) } }
 
-    /// Binds all addresses.
-    func open() throws(Failure) {
-        for address in settings.bind { sockets.append(try AdminSocket(address)) }
+    /// Binds all addresses that were not handed over.
+    func open(handed: [HandedSocket] = []) throws(Failure) {
+        for address in settings.bind {
+            let socket: AdminSocket
+            if let taken = handed.first(where: { $0.owner == .admin && $0.asked == address }) {
+                socket = AdminSocket(taken)
+            } else {
+                socket = try AdminSocket(address)
+            }
+            sockets.withLock { $0.open.append(socket) }
+        }
     }
 
-    /// Serves from here on until the process ends.
-    func start(_ first: AdminFacts) throws(Failure) {
+    /// What another process needs to go on with the sockets.
+    var handed: [HandedSocket] {
+        sockets.withLock { sockets in
+            zip(settings.bind, sockets.open).map { asked, socket in socket.handed(asked: asked) }
+        }
+    }
+
+    /// Another process has the sockets of these descriptors. This one is reached at the address that is answered: the
+    /// first path with its process number behind it; nil where it has none.
+    func moveAside(taken: Set<Int32>) -> Address? {
+        let path = settings.bind.lazy.compactMap { if case .unix(let path) = $0 { path } else { nil } }.first
+        let aside = path.flatMap { try? AdminSocket(.unix(path: "\($0).\(getpid())")) }
+        sockets.withLock { sockets in
+            for socket in sockets.open where !taken.contains(socket.descriptor) { socket.removePath() }
+            sockets.left += sockets.open
+            sockets.open = aside.map { [$0] } ?? []
+        }
+        mailbox.wakeAdmin()
+        return aside?.address
+    }
+
+    /// Returns when nobody is being answered any more, or after so long.
+    func waitForAnswers(seconds: Double) {
+        let until = monotonicSeconds() + seconds
+        while connectionCount.load(ordering: .acquiring) > 0, monotonicSeconds() < until { usleep(2000) }
+    }
+
+    /// Serves from here on until the process ends; accepts when the gate opens.
+    func start(_ first: AdminFacts, gate: Gate?) throws(Failure) {
+        self.gate = gate
         show(first)
         let context = Unmanaged.passRetained(self).toOpaque()
         var thread = pthread_t()
@@ -59,16 +105,22 @@ final class AdminServer: @unchecked Sendable {
     /// What is shown from here on. When it returns, nobody reads what was shown before.
     func show(_ new: AdminFacts) { facts.withLock { $0 = new } }
 
-    /// At the end of the process.
-    func removeSockets() { sockets.forEach { $0.remove() } }
+    /// At the end of the process. What was handed over to this one belongs to `predecessor` still, where it fails.
+    func removePaths(but predecessor: Set<Int32> = []) {
+        for socket in sockets.withLock({ $0.open }) where !predecessor.contains(socket.descriptor) {
+            socket.removePath()
+        }
+    }
 
     // MARK: - The thread
 
     private func main() {
+        gate?.wait()
         while true { turn() }
     }
 
     private func turn() {
+        let sockets = currentSockets()
         var now = monotonicSeconds()
         let accepts: Int16 = now >= acceptAt ? Int16(POLLIN) : 0
         var polled = sockets.map { pollfd(fd: $0.descriptor, events: accepts, revents: 0) }
@@ -89,6 +141,15 @@ final class AdminServer: @unchecked Sendable {
         for connection in connections { connection.stopWaiting(now: now, mailbox) }
         connections.removeAll { $0.closeIfOver(now: now) }
         for (socket, found) in zip(sockets, polled) where found.revents != 0 { accept(from: socket, now) }
+        connectionCount.store(connections.count, ordering: .releasing)
+    }
+
+    private func currentSockets() -> [AdminSocket] {
+        sockets.withLock { sockets in
+            for socket in sockets.left { close(socket.descriptor) }
+            sockets.left = []
+            return sockets.open
+        }
     }
 
     private func accept(from socket: AdminSocket, _ now: Double) {
@@ -125,7 +186,8 @@ final class AdminServer: @unchecked Sendable {
     /// To a request that is whole and was not refused.
     func reply(to request: AdminRequest, from peer: AdminPeer) throws(AdminRefusal) -> AdminReply {
         if let path = AdminPath(rawValue: request.path), request.method == .get || request.method == .head {
-            return .now(facts.withLock { $0!.answer(path, request) })
+            return .now(
+                try facts.withLock { (facts) throws(AdminRefusal) in try facts!.answer(path, request) })
         }
         let actions = try AdminAction.actions(at: request.path)
         guard let (action, names) = actions.first(where: { $0.action.method == request.method }) else {

@@ -27,6 +27,12 @@ struct JSONWriter {
         quote(value)
     }
 
+    /// null where there is none.
+    mutating func string(_ key: StaticString, orNull value: String?) {
+        begin(key)
+        if let value { quote(value) } else { octets += "null".utf8 }
+    }
+
     mutating func number(_ key: StaticString? = nil, _ value: some BinaryInteger) {
         begin(key)
         octets += String(value).utf8
@@ -38,9 +44,10 @@ struct JSONWriter {
         octets += (value.map { String($0) } ?? "null").utf8
     }
 
-    /// null where there is none.
-    mutating func string(_ key: StaticString, orNull value: String?) {
-        if let value { string(key, value) } else { number(key, orNull: nil) }
+    /// A value that is JSON already.
+    mutating func raw(_ value: [UInt8]) {
+        begin(nil)
+        octets += value
     }
 
     mutating func flag(_ key: StaticString, _ value: Bool) {

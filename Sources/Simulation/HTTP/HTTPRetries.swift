@@ -145,14 +145,13 @@ extension HTTPLedger {
     }
 
     /// Where everybody can be connected to, nobody has another try before all others had as many. A hedge that was given
-    /// up before its backend had seen it is a try too, so worlds with hedges are left out.
+    /// up before its backend had seen it is a try too, so where requests are hedged one may seem to be left out.
     private func checkTurn(_ connection: Int32, _ facts: RequestFacts) {
         let pool = pool(ofClient: facts.client)
-        guard plan.isStrict, listener(ofClient: facts.client).retry?.hedges != true,
-            let backend = backendIndex(connection, pool)
-        else { return }
+        guard plan.isStrict, let backend = backendIndex(connection, pool) else { return }
         let counts = pool.backends.indices.map { index in facts.tries.backends.count { $0 == index } }
-        if counts[backend] > counts.min()! {
+        let leftOut = counts.count { $0 < counts[backend] }
+        if leftOut > (listener(ofClient: facts.client).retry?.hedges == true ? 1 : 0) {
             fail(
                 "request \(facts.plan.number) goes to backend \(backend) again, after \(facts.tries.backends)"
             )

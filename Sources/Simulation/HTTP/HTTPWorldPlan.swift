@@ -80,7 +80,7 @@ extension WorldPlan {
             || manners.contains { $0 != .accepts }
     }
 
-    /// What happened this long ago the worker knows.
+    /// What happened this long ago the worker knows, unless the queue overflowed.
     var newsNanoseconds: UInt64 { 4 * faults.delayNanoseconds + 4 * faults.turnNanoseconds + 5_000_000 }
 }
 
