@@ -65,8 +65,8 @@ extension Commands {
             runningConfiguration, adminAddress, CommandOption("--json", "as the admin API answers it"),
         ],
         details: [
-            "The last 16 that were applied, which is in force, where each came from and what it changed; and the",
-            "last 16 attempts that failed.",
+            "The last 16 that were applied, which is in force, where each came from and what it changed;",
+            "and the last 16 attempts that failed.",
         ],
         example: "weir history --admin unix:/run/weir/admin.sock"
     ) { (arguments) throws(Failure) in
