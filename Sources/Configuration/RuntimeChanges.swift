@@ -268,7 +268,8 @@ extension RuntimeChanges {
     private mutating func take(_ words: [String], _ file: Configuration) {
         let identity = BackendIdentity(pool: words[0], name: words[1])
         let ofFile = file.backend(identity)
-        guard file.pools.contains(where: { $0.name == identity.pool }), (ofFile?.text ?? "") == words[2] else {
+        guard file.pools.contains(where: { $0.name == identity.pool }), (ofFile?.text ?? "") == words[2]
+        else {
             return
         }
         guard let now = try? Backend.read(Array(words[3].utf8), file: "") else {

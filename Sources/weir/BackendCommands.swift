@@ -9,7 +9,8 @@ extension Commands {
     static let backend = Command(
         name: "backend", arguments: "VERB POOL NAME [ADDRESS or N] [OPTIONS]",
         operands: [
-            Operand("VERB", .words(BackendChange.verbs)), Operand("POOL", .names(.pools)), Operand("NAME", .names(.backends)),
+            Operand("VERB", .words(BackendChange.verbs)), Operand("POOL", .names(.pools)),
+            Operand("NAME", .names(.backends)),
             Operand("ADDRESS", .nothing),
         ],
         summary: "drain, enable, add and remove backends of a running Weir",
