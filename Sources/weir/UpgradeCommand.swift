@@ -61,8 +61,9 @@ private struct OldProcess {
         var octets = [UInt8](repeating: 0, count: 512)
         let count = fread(&octets, 1, octets.count, file)
         // The state follows the name, which is in parentheses and may have some itself.
-        guard let end = octets[..<count].lastIndex(of: UInt8(ascii: ")")), end + 2 < count
-        else { return false }
+        guard let end = octets[..<count].lastIndex(of: UInt8(ascii: ")")), end + 2 < count else {
+            return false
+        }
         return octets[end + 2] == UInt8(ascii: "Z")
     }
 
