@@ -12,6 +12,7 @@ import time
 import pytest
 
 from deadlines import PATIENCE_SECONDS
+from test_manual import rows
 from weir_process import BINARY, run_weir
 
 CONFIGURATION = """
@@ -129,8 +130,8 @@ def test_every_command_and_option_of_the_help_is_in_the_script(shell):
     assert "run" in commands and "completions" in commands
     for command in commands:
         assert re.search(rf"\b{command}\b", script), command
-        rows = re.findall(r"^  (-.*?)(?: {2,}|$)", run_weir(command, "--help").stdout, re.M)
-        for option in re.findall(r"(?<![\w-])--?([a-zA-Z][\w-]*)", " ".join(rows)):
+        options = " ".join(rows(run_weir(command, "--help").stdout))
+        for option in re.findall(r"(?<![\w-])--?([a-zA-Z][\w-]*)", options):
             assert re.search(rf"(-|-l |-s ){option}\b", script), (command, option)
 
 
