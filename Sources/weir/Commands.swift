@@ -197,7 +197,11 @@ enum Commands {
 
     private static let tail = Command(
         name: "tail", arguments: "[FILE or - or --admin ADDRESS] [-n LINES] [FILTERS] [--json or --stats]",
-        operands: [Operand("FILE", .files, "a log; - for standard input")],
+        operands: [
+            Operand(
+                "FILE", .files,
+                "a log; - for standard input; default: that, or at a terminal the running Weir")
+        ],
         summary: "follow logs: columns, filters, running figures",
         options: [
             CommandOption("--admin", "ADDRESS", "a running Weir: unix:/path or 127.0.0.1:9900"),
@@ -205,7 +209,7 @@ enum Commands {
             CommandOption("--events", "of a running Weir the events instead of the access records"),
             CommandOption(
                 "-n, --lines", "LINES",
-                "begin LINES before the end, or with `all`; default 10, but all with --no-follow or --stats"),
+                "begin LINES before the end, or `all`; default 10, all with --no-follow or --stats"),
             CommandOption("--no-follow", "end at the file's end; else follow it through rotations, q ends"),
             CommandOption("--json", "print matching lines as they are"),
             CommandOption("--stats", "rate, outcomes, errors, percentiles and backends instead of lines"),
@@ -218,8 +222,7 @@ enum Commands {
             CommandOption("--backend", "NAME", "went to this backend", .names(.backends)),
         ],
         details: [
-            "Filters: a second --status adds a value, different ones must all match. Where nothing is named,",
-            "it reads standard input, and at a terminal the running Weir that `weir status` would ask.",
+            "Filters: a second --status adds a value, different ones must all match."
         ],
         example: "weir tail --status 5xx --slow 200ms /var/log/weir/access.log"
     ) { (arguments) throws(Failure) in
