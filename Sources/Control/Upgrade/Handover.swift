@@ -53,7 +53,9 @@ extension HandedSocket {
         var length = UInt32(MemoryLayout<Int32>.size)
         getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &isListening, &length)
         guard isListening == 1, let actual = Address(boundTo: descriptor), actual.description == words[3]
-        else { throw Failure("what the running Weir hands over for \(words[3]) is no socket that listens there") }
+        else {
+            throw Failure("what the running Weir hands over for \(words[3]) is no socket that listens there")
+        }
         self.init(
             owner: owner, asked: asked, actual: actual, isShared: words[4] == "shared",
             ownsPath: words[5] == "path", descriptor: descriptor)

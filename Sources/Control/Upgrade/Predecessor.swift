@@ -56,7 +56,9 @@ final class Predecessor {
             do throws(HandoverChannel.Lost) {
                 return try channel.receive(before: deadline)
             } catch {
-                throw Failure("the running Weir hands nothing over: it is gone, or \(HandoverChannel.variable) is set by mistake")
+                throw Failure(
+                    "the running Weir hands nothing over: it is gone, or "
+                        + "\(HandoverChannel.variable) is set by mistake")
             }
         }
         let (hello, standardError) = try next()
