@@ -100,6 +100,10 @@ enum Commands {
     private static let explain = Command(
         name: "explain",
         arguments: "[-c FILE] [--listener NAME] [METHOD] URL [-H 'NAME: VALUE']... | --request ID",
+        operands: [
+            Operand("METHOD", .words(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])),
+            Operand("URL", .nothing),
+        ],
         summary: "say what becomes of an http request, and why; or what became of one",
         options: [
             configurationFile,

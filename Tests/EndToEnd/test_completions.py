@@ -116,6 +116,8 @@ def test_tab_completes_commands_options_files_and_names(shell, tmp_path):
             ("weir tail --backend 127.0.0.1:90", "tail --backend 127.0.0.1:9001"),
             ("weir explain --listener w", "explain --listener web"),
             ("weir explain -c other.yaml --listener f", "explain -c other.yaml --listener front"),
+            ("weir explain --json -c other.yaml DEL", "explain --json -c other.yaml DELETE"),
+            ("weir explain GET DEL", "explain GET DEL"),
         ):
             assert terminal.complete(typed) == words, typed
     finally:
