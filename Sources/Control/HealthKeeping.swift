@@ -51,12 +51,12 @@ final class HealthKeeping {
         try checks?.start()
     }
 
-    /// Pool, backend and state of those that take nothing now, by name.
+    /// Pool, backend and state of those that health lets take nothing now, by name.
     static func unusable(_ generation: Generation) -> [[String]] {
         zip(names(generation), generation.snapshot.healthOfPools).flatMap { pool, health in
             pool.backends.enumerated().compactMap { index, backend in
                 let state = health.candidates.standing(index).state
-                return state.takesNothing ? [pool.name, backend, "\(state.name)"] : nil
+                return state.takesNothing && !state.isOrdered ? [pool.name, backend, "\(state.name)"] : nil
             }
         }
     }

@@ -323,9 +323,10 @@ private struct PoolKeeper {
     mutating func adopt(
         _ state: BackendState, _ pool: Int, _ index: Int, _ now: UInt64, _ report: (HealthEvent) -> Void
     ) {
+        // An operator's word is the configuration's.
+        if backends[index].state.isOrdered { return }
         switch state {
-        case .healthy, .warming, .degraded: break
-        case .draining, .disabled: set(index, state, pool, .ordered, now, report)
+        case .healthy, .warming, .degraded, .draining, .disabled: break
         case .unhealthy:
             if health.rules.checks != nil { set(index, .unhealthy, pool, .handedOver, now, report) }
         case .ejected:

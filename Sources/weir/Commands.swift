@@ -5,8 +5,8 @@ import Control
 
 enum Commands {
     static let all = [
-        run, check, plan, reload, rollback, history, upgrade, explain, status, top, tail, demo, schema,
-        completions,
+        run, check, plan, reload, rollback, history, backend, upgrade, explain, status, top, tail, demo,
+        schema, completions,
     ]
 
     /// Of commands that ask a running Weir.
@@ -183,7 +183,8 @@ enum Commands {
         summary: "the same live in the terminal",
         options: [runningConfiguration, adminAddress],
         details: [
-            "s sorts backends by the next column, p pauses, q ends. Each line of bars is the last 20 seconds."
+            "s sorts backends by the next column, p pauses, q ends. Arrow keys select a backend: d drains it, e",
+            "enables it. Each line of bars is the last 20 seconds.",
         ],
         example: "weir top --admin 127.0.0.1:9900"
     ) { (arguments) throws(Failure) in
@@ -194,7 +195,11 @@ enum Commands {
 
     private static let tail = Command(
         name: "tail", arguments: "[FILE or - or --admin ADDRESS] [-n LINES] [FILTERS] [--json or --stats]",
-        operands: [Operand("FILE", .files, "a log; - for standard input")],
+        operands: [
+            Operand(
+                "FILE", .files,
+                "a log; - for standard input; default: that, or at a terminal the running Weir")
+        ],
         summary: "follow logs: columns, filters, running figures",
         options: [
             CommandOption("--admin", "ADDRESS", "a running Weir: unix:/path or 127.0.0.1:9900"),
@@ -202,7 +207,7 @@ enum Commands {
             CommandOption("--events", "of a running Weir the events instead of the access records"),
             CommandOption(
                 "-n, --lines", "LINES",
-                "begin LINES before the end, or with `all`; default 10, but all with --no-follow or --stats"),
+                "begin LINES before the end, or `all`; default 10, all with --no-follow or --stats"),
             CommandOption("--no-follow", "end at the file's end; else follow it through rotations, q ends"),
             CommandOption("--json", "print matching lines as they are"),
             CommandOption("--stats", "rate, outcomes, errors, percentiles and backends instead of lines"),
@@ -215,9 +220,7 @@ enum Commands {
             CommandOption("--backend", "NAME", "went to this backend", .names(.backends)),
         ],
         details: [
-            "Filters are --status and what stands below it. One that is given again adds a value;",
-            "different ones must all match. Where nothing is named that is standard input, and at a terminal the",
-            "running Weir that `weir status` would ask.",
+            "Filters: a second --status adds a value, different ones must all match."
         ],
         example: "weir tail --status 5xx --slow 200ms /var/log/weir/access.log"
     ) { (arguments) throws(Failure) in

@@ -62,14 +62,18 @@ private struct OldProcess {
         var octets = [UInt8](repeating: 0, count: 512)
         let count = fread(&octets, 1, octets.count, file)
         // The state follows the name, which is in parentheses and may have some itself.
-        guard let end = octets[..<count].lastIndex(of: UInt8(ascii: ")")), end + 2 < count else { return false }
+        guard let end = octets[..<count].lastIndex(of: UInt8(ascii: ")")), end + 2 < count else {
+            return false
+        }
         return octets[end + 2] == UInt8(ascii: "Z")
     }
 
     /// Tells how many sessions it has left each time that this is another number, until it has ended.
     func follow() throws(Failure) {
         let client = admin.isEmpty ? nil : try AdminClient(address: admin, configurationFile: nil)
-        if client == nil { Commands.tell("\(number) drains; the event log says how many sessions it has left") }
+        if client == nil {
+            Commands.tell("\(number) drains; the event log says how many sessions it has left")
+        }
         var told: UInt64?
         while !hasEnded {
             if let sessions = sessions(client), sessions != told {

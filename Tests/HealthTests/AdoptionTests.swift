@@ -66,11 +66,11 @@ import Testing
         #expect(state(clinic, 0) == .healthy && state(clinic, 1) == .healthy)
     }
 
-    @Test func anOrderHoldsUntilAnotherOne() {
-        var clinic = adopting([.disabled, .draining], rules(isChecked: true))
-        clinic.pass(100 * second)
-        #expect(state(clinic, 0) == .disabled && state(clinic, 1) == .draining)
-        clinic.keeper.order(.enable, pool: 0, backend: 0, now: clinic.now) { _ in }
-        #expect(state(clinic, 0) == .healthy)
+    @Test func anOperatorsWordIsTheConfigurations() {
+        var clinic = Clinic(rules(isChecked: true))
+        clinic.order(.drain, 0)
+        clinic.keeper.adopt(.unhealthy, pool: 0, backend: 0, now: clinic.now) { _ in }
+        clinic.keeper.adopt(.draining, pool: 0, backend: 1, now: clinic.now) { _ in }
+        #expect(state(clinic, 0) == .draining && state(clinic, 1) == .healthy)
     }
 }
