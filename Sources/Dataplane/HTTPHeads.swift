@@ -342,13 +342,7 @@ extension ClientAddress {
     /// Without the port; IPv6 without brackets (RFC 5952). `unknown` as in RFC 7239, section 6.2.
     func write(to writer: inout HeadWriter) {
         switch family {
-        case .ipv4:
-            var shift: UInt64 = 32
-            while shift > 0 {
-                shift -= 8
-                writer.append(decimal: (low >> shift) & 255)
-                if shift > 0 { writer.append(".") }
-            }
+        case .ipv4: writer.append(ipv4: UInt32(truncatingIfNeeded: low))
         case .ipv6: writeIPv6(to: &writer)
         case .unix, .unknown: writer.append("unknown")
         }

@@ -79,7 +79,8 @@ struct WorkerLog: ~Copyable {
         through ring: borrowing Ring, counting counters: UnsafePointer<CounterTable>, now: UInt64,
         mayWait: Bool
     ) -> Bool {
-        guard isOn else { return false }
+        // Nearly always: whoever asks may do so every turn.
+        guard isOn, !buffer.hasNothingToTell else { return false }
         let dropped = buffer.takeDropped()
         if dropped > 0 {
             counters.pointee.add(.logDropped, dropped)

@@ -64,6 +64,31 @@ public struct HeadWriter {
         }
     }
 
+    /// Four numbers with points between them, the first in the top octet of `address`. Wants room for the longest.
+    public mutating func append(ipv4 address: UInt32) {
+        let longest = 15
+        guard let place = unsafe reserve(longest) else { return }
+        var count = 0
+        for index in 0..<4 {
+            let number = UInt32(truncatingIfNeeded: address >> UInt32(24 &- 8 &* index)) & 255
+            if index > 0 {
+                unsafe place[count] = 0x2E
+                count &+= 1
+            }
+            if number >= 100 {
+                unsafe place[count] = UInt8(truncatingIfNeeded: 0x30 &+ number / 100)
+                count &+= 1
+            }
+            if number >= 10 {
+                unsafe place[count] = UInt8(truncatingIfNeeded: 0x30 &+ number / 10 % 10)
+                count &+= 1
+            }
+            unsafe place[count] = UInt8(truncatingIfNeeded: 0x30 &+ number % 10)
+            count &+= 1
+        }
+        written &-= longest &- count
+    }
+
     /// One to three digits of a number below 1,000.
     @inline(__always)
     private mutating func append(short number: UInt64, digits: Int) {

@@ -6,7 +6,8 @@
 //   spare -> held -> spare                                             takeSpare, giveBack
 //
 // The kernel uses its buffers in turn, so each that circulates is touched soon. Therefore few circulate at
-// first, and their number doubles when most of them are held, up to the limit: memory follows need.
+// first, and their number doubles when most of them are held or a batch used up the kernel's, up to the limit:
+// memory follows need.
 
 import Base
 import CLiburing
@@ -57,7 +58,7 @@ public struct BufferRing: ~Copyable {
     private let mask: Int32
 
     /// How many circulate at first.
-    private static let firstCount = 128
+    private static let firstCount = 96
     /// While more than half of all that may be are held, the kernel gets no more than this many at a time: one
     /// burst of a multishot receive takes no more than these, whoever stands still.
     private static let sharedWhenShort = 8
@@ -100,11 +101,13 @@ public struct BufferRing: ~Copyable {
     @inline(__always)
     public var isShort: Bool { heldCount > limit / 2 }
 
-    /// Doubles the number of buffers where three quarters are held, within the limit. Call it once a batch,
-    /// before `publish`.
+    /// Doubles the number of buffers where three quarters are held, or the kernel has used all that it had in one
+    /// batch, within the limit. Call it once a batch, before `publish`.
     @inline(__always)
     public mutating func growIfNeeded() {
-        if heldCount > count - count / 4, count < limit { add(count) }
+        // While buffers are short the kernel has few on purpose.
+        let isUsedUp = inKernelCount == 0 && !isShort
+        if heldCount > count - count / 4 || isUsedUp, count < limit { add(count) }
     }
 
     private mutating func add(_ wanted: Int) {

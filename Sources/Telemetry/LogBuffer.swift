@@ -80,6 +80,10 @@ public struct LogBuffer: ~Copyable {
 
     private var isRefusedLine: Bool { isLineTorn && lastError != 0 }
 
+    /// Neither records nor losses since the last write, which has ended well.
+    @inline(__always)
+    public var hasNothingToTell: Bool { fresh == head && writingCount == 0 && dropped == 0 }
+
     private var writingStart: UnsafeMutableRawPointer {
         isWritingTorn ? torn + Int(writingAt) : memory.address(writingAt)
     }

@@ -24,6 +24,21 @@ private func written(
         }
     }
 
+    @Test func addresses() {
+        for text in ["0.0.0.0", "127.0.0.1", "10.20.99.100", "255.255.255.255", "1.9.10.250"] {
+            let address = text.split(separator: ".").reduce(0) { $0 << 8 | UInt32($1)! }
+            let result = written { writer in
+                writer.append(ipv4: address)
+                writer.append(0x21)
+            }
+            #expect(result.text == text + "!" && !result.hasOverflowed)
+        }
+        for capacity in 0..<15 {
+            let result = written(capacity) { $0.append(ipv4: .max) }
+            #expect(result.text.isEmpty && result.hasOverflowed)
+        }
+    }
+
     @Test func nothingIsWrittenBeyondTheEndNorAfterIt() {
         for capacity in 0..<12 {
             let result = written(capacity) { writer in

@@ -66,6 +66,18 @@ import Testing
         #expect(state(clinic, 0) == .healthy && state(clinic, 1) == .healthy)
     }
 
+    @Test func anOperatorsWordHolds() {
+        var clinic = Clinic(rules(isChecked: true))
+        for index in 0..<2 {
+            clinic.health.candidates.change(index, from: .healthy, to: Standing(.disabled))
+        }
+        for (index, state) in [BackendState.unhealthy, .ejected].enumerated() {
+            clinic.keeper.adopt(state, pool: 0, backend: index, now: clinic.now) { clinic.events.append($0) }
+        }
+        #expect(state(clinic, 0) == .disabled && state(clinic, 1) == .disabled)
+        #expect(clinic.health.ejectedCount == 0)
+    }
+
     @Test func anOperatorsWordIsTheConfigurations() {
         var clinic = Clinic(rules(isChecked: true))
         clinic.order(.drain, 0)
