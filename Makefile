@@ -7,6 +7,9 @@ bindir = $(PREFIX)/bin
 mandir = $(PREFIX)/share/man
 unitdir = $(PREFIX)/lib/systemd/system
 exampledir = $(PREFIX)/share/doc/weir/examples
+bashdir = $(PREFIX)/share/bash-completion/completions
+zshdir = $(PREFIX)/share/zsh/site-functions
+fishdir = $(PREFIX)/share/fish/vendor_completions.d
 
 SWIFT = swift
 # Debian's own Python: python3-pytest belongs to it.
@@ -18,17 +21,19 @@ build_packages = binutils libc6-dev libstdc++-12-dev liburing-dev libxxhash-dev 
 # What `weir demo` asks one to type.
 run_packages = curl
 # What the tests start, look into the program with, or are written in.
-test_packages = chromium curl nginx postgresql prometheus python3 python3-prometheus-client python3-pytest \
-	python3-websockets redis-server redis-tools tmux valgrind wrk
+test_packages = chromium curl dpkg-dev fish man-db nginx postgresql prometheus python3 python3-prometheus-client \
+	python3-pytest python3-websockets redis-server redis-tools tmux valgrind wrk zsh
+deb_packages = dpkg-dev
 bench_packages = haproxy libnginx-mod-stream nginx python3 wrk
 profile_packages = haproxy libnginx-mod-stream linux-perf nginx python3 valgrind wrk
 
 FUZZ_SECONDS = 60
-# Configurations to start from; the schema is for editors.
-samples = tcp.yaml http.yaml redis.yaml postgres.yaml weir.schema.json alerts.yaml grafana.json
+# Examples to start from; the schema is for editors.
+samples = tcp.yaml http.yaml redis.yaml postgres.yaml weir.schema.json alerts.yaml grafana.json weir.socket
 
 .PHONY: help run build simulate test test-epoll simulate-mutants weir-bench choices skewed fuzz lint bench profile \
-	profile-baseline chaos install uninstall clean packages run-packages test-packages bench-packages profile-packages swift
+	profile-baseline chaos reloads upgrades install uninstall deb clean packages run-packages test-packages \
+	bench-packages profile-packages deb-packages swift
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -90,25 +95,44 @@ profile: profile-packages build weir-bench ## count instructions of a request, a
 profile-baseline: profile-packages build weir-bench ## make what a request costs now what the tests expect
 	$(PYTHON) Tests/Benchmarks/instructions.py --weir $(WEIR) --write-baseline
 
+upgrades: bench-packages build ## upgrade 20 times in a row under load, and count what clients notice
+	$(PYTHON) Tests/Chaos/upgrades.py --weir $(WEIR)
+
 chaos: bench-packages build ## kill, stop and start backends under load, and count what clients notice
 	$(PYTHON) Tests/Chaos/chaos.py --weir $(WEIR)
 
-install: ## install program, man page, systemd unit, sample configurations (PREFIX, DESTDIR)
+reloads: bench-packages build ## reload 500 times in a minute under load, and count who notices
+	$(PYTHON) Tests/Chaos/reloads.py --weir $(WEIR)
+
+install: ## install program, manual, completions, systemd unit, sample configurations (PREFIX, DESTDIR)
 	@test -x $(WEIR) || { echo 'Run make build first (as yourself), then make install.'; exit 1; }
 	install -D -m 755 $(WEIR) $(DESTDIR)$(bindir)/weir
-	$(WEIR) --man > .build/weir.1
-	install -D -m 644 .build/weir.1 $(DESTDIR)$(mandir)/man1/weir.1
+	@mkdir -p .build/install
+	for page in $$($(WEIR) --man --list); do \
+		$(WEIR) --man $$page > .build/install/$$page && install -D -m 644 .build/install/$$page \
+			$(DESTDIR)$(mandir)/man$${page##*.}/$$page || exit 1; done
+	for shell in bash zsh fish; do $(WEIR) completions $$shell > .build/install/$$shell || exit 1; done
+	install -D -m 644 .build/install/bash $(DESTDIR)$(bashdir)/weir
+	install -D -m 644 .build/install/zsh $(DESTDIR)$(zshdir)/_weir
+	install -D -m 644 .build/install/fish $(DESTDIR)$(fishdir)/weir.fish
 	sed -e 's|/usr/local/bin|$(bindir)|g' -e 's|/etc/weir|$(sysconfdir)/weir|g' \
-		configs/weir.service > .build/weir.service
-	install -D -m 644 .build/weir.service $(DESTDIR)$(unitdir)/weir.service
+		configs/weir.service > .build/install/weir.service
+	install -D -m 644 .build/install/weir.service $(DESTDIR)$(unitdir)/weir.service
+	sed -e 's|weir.schema.json|$(exampledir)/weir.schema.json|' -e 's|/etc/weir|$(sysconfdir)/weir|g' \
+		configs/service.yaml > .build/install/weir.yaml
 	test -e $(DESTDIR)$(sysconfdir)/weir/weir.yaml || \
-		install -D -m 644 configs/tcp.yaml $(DESTDIR)$(sysconfdir)/weir/weir.yaml
+		install -D -m 644 .build/install/weir.yaml $(DESTDIR)$(sysconfdir)/weir/weir.yaml
 	for sample in $(samples); do \
 		install -D -m 644 configs/$$sample $(DESTDIR)$(exampledir)/$$sample || exit 1; done
 
 uninstall: ## remove what install put there, but for the configuration
-	rm -f $(DESTDIR)$(bindir)/weir $(DESTDIR)$(mandir)/man1/weir.1 $(DESTDIR)$(unitdir)/weir.service
+	rm -f $(DESTDIR)$(bindir)/weir $(DESTDIR)$(unitdir)/weir.service
+	rm -f $(DESTDIR)$(mandir)/man1/weir.1 $(DESTDIR)$(mandir)/man1/weir-*.1 $(DESTDIR)$(mandir)/man5/weir.yaml.5
+	rm -f $(DESTDIR)$(bashdir)/weir $(DESTDIR)$(zshdir)/_weir $(DESTDIR)$(fishdir)/weir.fish
 	for sample in $(samples); do rm -f $(DESTDIR)$(exampledir)/$$sample; done
+
+deb: deb-packages build ## build a Debian package into .build/deb (docs/install.md)
+	@MAKE=$(MAKE) packaging/deb/build $(WEIR) .build/deb
 
 clean: ## remove everything that was built
 	rm -rf .build
@@ -122,6 +146,9 @@ run-packages:
 
 test-packages:
 	@.ci/install-packages $(build_packages) $(test_packages)
+
+deb-packages:
+	@.ci/install-packages $(build_packages) $(deb_packages)
 
 bench-packages:
 	@.ci/install-packages $(build_packages) $(bench_packages)

@@ -75,11 +75,11 @@ let package = Package(
         .target(
             name: "Control",
             dependencies: [
-                "Balancing", "Base", "CLinux", "Configuration", "Health", "HTTP1", "Routing", "Telemetry",
-                "Dataplane",
-                "Probing", "Ring", "EmulatedKernel",
+                "Balancing", "Base", "CLinux", "Configuration", "Health", "HTTP1", "LogReading", "Routing",
+                "Telemetry", "Dataplane", "Probing", "Ring", "EmulatedKernel",
             ],
-            resources: [.embedInCode("Admin/dashboard.html")], swiftSettings: common),
+            resources: [.embedInCode("Admin/dashboard.html"), .embedInCode("Admin/dashboard-log.js")],
+            swiftSettings: common),
         .target(
             name: "Simulation",
             dependencies: [
@@ -101,13 +101,18 @@ let package = Package(
         .executableTarget(
             name: "weir-bench", dependencies: ["Balancing", "Bench"], swiftSettings: common),
 
+        // What tests of several modules need: threads, seeded random numbers.
+        .target(
+            name: "TestSupport", dependencies: ["Base"], path: "Tests/TestSupport", swiftSettings: common),
         .testTarget(name: "BenchTests", dependencies: ["Balancing", "Bench", "Base"], swiftSettings: common),
         .testTarget(name: "BaseTests", dependencies: ["Base"], swiftSettings: common),
         .testTarget(
-            name: "BalancingTests", dependencies: ["Balancing", "Base"], swiftSettings: common),
+            name: "BalancingTests", dependencies: ["Balancing", "Base", "TestSupport"], swiftSettings: common),
         .testTarget(
-            name: "HealthTests", dependencies: ["Health", "Balancing", "Base"], swiftSettings: common),
-        .testTarget(name: "LimitingTests", dependencies: ["Limiting", "Base"], swiftSettings: common),
+            name: "HealthTests", dependencies: ["Health", "Balancing", "Base", "TestSupport"],
+            swiftSettings: common),
+        .testTarget(
+            name: "LimitingTests", dependencies: ["Limiting", "Base", "TestSupport"], swiftSettings: common),
         // A second, slow reading of HTTP/1.1 that the fast one is compared with, by tests and fuzzer.
         .target(
             name: "HTTP1Oracle", dependencies: ["HTTP1"], path: "Tests/HTTP1Oracle", swiftSettings: common),
@@ -116,14 +121,18 @@ let package = Package(
             name: "ProbingTests",
             dependencies: ["Base", "CLinux", "EmulatedKernel", "Probing", "Ring", "SimulatedKernel"],
             swiftSettings: common),
-        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "Base"], swiftSettings: common),
-        .testTarget(name: "LogReadingTests", dependencies: ["LogReading"], swiftSettings: common),
+        .testTarget(
+            name: "TelemetryTests", dependencies: ["Telemetry", "Base", "TestSupport"], swiftSettings: common),
+        .testTarget(
+            name: "LogReadingTests", dependencies: ["LogReading", "TestSupport"], swiftSettings: common),
         .testTarget(
             name: "ConfigurationTests", dependencies: ["Configuration"], swiftSettings: common),
         .testTarget(
             name: "DataplaneTests", dependencies: ["Dataplane", "Configuration", "Routing"],
             swiftSettings: common),
-        .testTarget(name: "RoutingTests", dependencies: ["Routing", "HTTP1", "Base"], swiftSettings: common),
+        .testTarget(
+            name: "RoutingTests", dependencies: ["Routing", "HTTP1", "Base", "TestSupport"],
+            swiftSettings: common),
         .testTarget(
             name: "RingTests", dependencies: ["Ring", "EmulatedKernel", "Base", "CLinux"],
             swiftSettings: common),

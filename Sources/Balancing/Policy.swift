@@ -168,7 +168,7 @@ public struct PolicyState: ~Copyable {
         sequence.pick.excluded = plan.candidates.excluded
         sequence.pick.isPanic = sequence.pick.excluded.word != 0 && plan.candidates.isPanicking
         while let index = takeNext(&sequence, choice) {
-            if let trial = plan.candidates.begin(index) {
+            if let trial = mutant(.manyOnTrial) ? .noTrial : plan.candidates.begin(index) {
                 sequence.trial = trial
                 return index
             }

@@ -197,7 +197,9 @@ extension Candidates {
     }
 
     private func lowShare(_ standing: Standing) -> Int {
-        tally.isPanicking && !standing.state.isOrdered ? Standing.wholeShare : standing.share
+        let isPicked =
+            standing.state.isOrdered ? mutant(.takenOutIsPicked) : tally.isPanicking
+        return isPicked ? Standing.wholeShare : standing.share
     }
 
     /// The weight that it has now, in 256ths.
@@ -221,6 +223,13 @@ extension Candidates {
     /// True where sessions that had it before may come back, however small its share is.
     @inline(__always)
     func keepsSticky(_ index: Int) -> Bool { share(index) > 0 || standing(index).state == .draining }
+
+    /// True where an operator took it out: draining or disabled.
+    @inline(__always)
+    public func isTakenOut(_ index: Int) -> Bool {
+        let standing = self[index].standing.load(ordering: .relaxed)
+        return standing != .healthy && standing.state.isOrdered
+    }
 
     /// True as often as its share says. Who draws by weight, or takes turns by it, passes over the others.
     @inline(__always)

@@ -53,9 +53,8 @@ extension Candidates {
 
     private func beginTrial(_ index: Int, _ standing: Standing) -> Standing? {
         if standing.trial == .none { return .noTrial }
-        if standing.trial == .open {
-            if mutant(.manyOnTrial) { return .noTrial }
-            if change(index, from: standing, to: standing.trialBegun) { return standing.trialBegun }
+        if standing.trial == .open, change(index, from: standing, to: standing.trialBegun) {
+            return standing.trialBegun
         }
         // In panic the others are taken too.
         return tally.isPanicking ? .noTrial : nil

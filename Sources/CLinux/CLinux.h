@@ -28,6 +28,8 @@ static inline int weir_replace_descriptor(int source, int target) {
 }
 // Both ends close on exec.
 static inline int weir_pipe(int ends[2]) { return (int)syscall(SYS_pipe2, ends, O_CLOEXEC); }
+// Another number for the same file, 10 or above; closes on exec.
+static inline int weir_duplicate(int descriptor) { return fcntl(descriptor, F_DUPFD_CLOEXEC, 10); }
 // A program that is spawned gets no descriptor from this number on (glibc 2.34).
 extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int from);
 static inline int weir_spawn_closing_from(posix_spawn_file_actions_t *actions, int from) {
@@ -44,6 +46,44 @@ static inline int weir_peer_user(int descriptor, unsigned int *user) {
     socklen_t length = sizeof peer;
     int result = getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &length);
     if (result == 0) *user = peer.user;
+    return result;
+}
+// Two ends that keep messages apart and carry descriptors (unix(7)); both close on exec.
+static inline int weir_message_pair(int ends[2]) {
+    return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends);
+}
+// Sends one message, with `descriptor` unless that is negative. Answers as sendmsg(2).
+static inline long weir_send_message(int socket, const void *bytes, size_t count, int descriptor) {
+    union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr alignment; } control = {0};
+    struct iovec piece = {(void *)bytes, count};
+    struct msghdr message = {0};
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    if (descriptor >= 0) {
+        message.msg_control = control.bytes;
+        message.msg_controllen = sizeof control.bytes;
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(int));
+        __builtin_memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
+    }
+    return sendmsg(socket, &message, MSG_NOSIGNAL);
+}
+// Receives one message; `descriptor` is -1 where none came, and closes on exec. Answers as recvmsg(2).
+static inline long weir_receive_message(int socket, void *bytes, size_t capacity, int *descriptor) {
+    union { char bytes[CMSG_SPACE(sizeof(int))]; struct cmsghdr alignment; } control = {0};
+    struct iovec piece = {bytes, capacity};
+    struct msghdr message = {0};
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    message.msg_control = control.bytes;
+    message.msg_controllen = sizeof control.bytes;
+    *descriptor = -1;
+    long result = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    struct cmsghdr *header = result >= 0 ? CMSG_FIRSTHDR(&message) : 0;
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+        __builtin_memcpy(descriptor, CMSG_DATA(header), sizeof(int));
     return result;
 }
 // Core masks of the calling thread, as plain bytes. Answers how many bytes count, or a negative number.

@@ -43,25 +43,27 @@ extension Keys {
     }
 
     private static var cookieName: ValueType<String> {
-        .scalar(
-            expectation: "the name of a cookie, 1 to \(cookieNameLimit) characters",
-            shape: .text(pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,\(cookieNameLimit)}$"),
-            parse: { scalar throws(TextProblem) in
-                let name = try HTTPText.cookieName(scalar.text)
-                if name.utf8.count <= cookieNameLimit { return name }
-                throw TextProblem(message: "\(name.quotedForMessage) is too long")
-            },
-            write: { $0 })
+        shortText(
+            "the name of a cookie", pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,\(cookieNameLimit)}$",
+            limit: cookieNameLimit, HTTPText.cookieName)
     }
 
     private static var cookiePath: ValueType<String> {
+        shortText(
+            "a path such as `/` or `/shop`", pattern: "^/[!-:<-~]{0,\(cookiePathLimit - 1)}$",
+            limit: cookiePathLimit, HTTPText.cookiePath)
+    }
+
+    private static func shortText(
+        _ expectation: String, pattern: String, limit: Int,
+        _ parse: @escaping (String) throws(TextProblem) -> String
+    ) -> ValueType<String> {
         .scalar(
-            expectation: "a path such as `/` or `/shop`, 1 to \(cookiePathLimit) characters",
-            shape: .text(pattern: "^/[!-:<-~]{0,\(cookiePathLimit - 1)}$"),
+            expectation: "\(expectation), 1 to \(limit) characters", shape: .text(pattern: pattern),
             parse: { scalar throws(TextProblem) in
-                let path = try HTTPText.cookiePath(scalar.text)
-                if path.utf8.count <= cookiePathLimit { return path }
-                throw TextProblem(message: "\(path.quotedForMessage) is too long")
+                let text = try parse(scalar.text)
+                if text.utf8.count <= limit { return text }
+                throw TextProblem(message: "\(text.quotedForMessage) is too long")
             },
             write: { $0 })
     }

@@ -63,4 +63,9 @@ extension Keys {
     static var backup: ValueType<Bool> {
         ValueType<Bool>.truth.map({ $0 }, back: { $0 ? true : nil })
     }
+
+    /// Written only where it is another than usual.
+    static var operatedState: ValueType<OperatedState> {
+        ValueType<OperatedState>.choice("state").map({ $0 }, back: { $0 == .enabled ? nil : $0 })
+    }
 }

@@ -37,6 +37,13 @@ extension Validation {
         }
     }
 
+    static func checkRemoval(_ pool: Pool, _ node: Node, _ context: inout ReadingContext) {
+        guard pool.onRemove != .drain, let entry = node.entry(at: "drain_timeout") else { return }
+        context.report(
+            "`drain_timeout` has no meaning with `on_remove: \(pool.onRemove.rawValue)`", at: entry.keySpan,
+            hint: "it belongs to `on_remove: drain`")
+    }
+
     private static func checkPrequal(
         _ pool: Pool, _ node: Node, _ balance: Node?, _ context: inout ReadingContext
     ) {
@@ -90,9 +97,11 @@ extension Validation {
         }
     }
 
-    /// What a pool's policy has no use for is not shown.
+    /// What a pool's policy, or its way to remove backends, has no use for is not shown.
     static func trim(_ pool: Pool, _ rendered: RenderedValue) -> RenderedValue {
-        guard pool.balance != .consistentHash, case .mapping(let entries) = rendered else { return rendered }
+        guard case .mapping(let all) = rendered else { return rendered }
+        let entries = pool.onRemove == .drain ? all : all.filter { $0.key != "drain_timeout" }
+        if pool.balance == .consistentHash { return .mapping(entries) }
         return .mapping(
             entries.map { entry in
                 guard entry.key == "hash", case .mapping(let inner) = entry.value else { return entry }

@@ -28,6 +28,7 @@ enum Keys {
                 Field(
                     "watch", \.watch, .truth,
                     "The file is applied anew when it has changed, as on SIGHUP."),
+                Field("reload", \.reload, reload, absent: "nothing is taken back"),
                 Field("limits", \.limits, processLimits),
                 Field("admin", \.admin, admin, absent: "no admin API"),
                 Field("logs", \.logs, logs),
@@ -265,8 +266,19 @@ enum Keys {
                     "Over this time a backend that recovers or joins gets its share, from a tenth to all of it."
                 ),
                 Field("breaker", \.breaker, breaker),
+                Field(
+                    "on_remove", \.onRemove, .choice("way to remove"),
+                    "What becomes of sessions of a backend that is removed: `drain` lets them end by themselves, "
+                        + "for `drain_timeout` at most; `keep` does so without end; `close` ends them at once."
+                ),
+                Field(
+                    "drain_timeout", \.drainNanoseconds, .duration(durationRangeNanoseconds),
+                    "With `on_remove: drain`: how long sessions of a removed backend may go on."),
             ],
-            judge: { node, pool, _, context in Validation.check(pool, node, &context) },
+            judge: { node, pool, _, context in
+                Validation.check(pool, node, &context)
+                Validation.checkRemoval(pool, node, &context)
+            },
             trim: Validation.trim)
     }
 
@@ -290,6 +302,10 @@ enum Keys {
                 Field(
                     "backup", \.isBackup, backup, absent: "`false`",
                     "Takes sessions only where no backend that is no backup can."),
+                Field(
+                    "state", \.state, operatedState, absent: "`enabled`",
+                    "`enabled`; `draining` takes no sessions but of clients that stick to it; `disabled` takes "
+                        + "none, and is not checked."),
             ])
     }
 

@@ -8,6 +8,8 @@ public struct Configuration: Equatable, Sendable {
     public var engine = EngineChoice.automatic
     /// The file is applied anew when it has changed.
     public var watch = false
+    /// nil: nothing that was applied is taken back by itself.
+    public var reload: ReloadSettings?
     public var limits = ProcessLimits()
     /// nil: nobody can look at it.
     public var admin: AdminSettings?
@@ -167,6 +169,9 @@ public struct Pool: Equatable, Sendable {
     /// Over which a backend that recovers or joins gets its share; 0 is at once.
     public var slowStartNanoseconds: UInt64 = 0
     public var breaker = BreakerSettings()
+    public var onRemove = RemovalPolicy.drain
+    /// With `RemovalPolicy.drain`: how long sessions of a removed backend may go on.
+    public var drainNanoseconds: UInt64 = 3_600_000_000_000
     public var position: SourcePosition
 
     public init(name: String, backends: [Backend], position: SourcePosition) {
@@ -273,6 +278,8 @@ public struct Backend: Equatable, Sendable {
     public var maxSessions: Int?
     /// Takes sessions only where no backend that is no backup can.
     public var isBackup = false
+    /// What an operator wants of it.
+    public var state = OperatedState.enabled
     public var position: SourcePosition
 
     public init(name: String, address: Address, position: SourcePosition) {
@@ -280,6 +287,25 @@ public struct Backend: Equatable, Sendable {
         self.address = address
         self.position = position
     }
+}
+
+/// What an operator wants of a backend, whatever its health is.
+public enum OperatedState: String, CaseIterable, Equatable, Sendable {
+    case enabled
+    /// No new sessions but those of clients that stick to it; running ones end by themselves.
+    case draining
+    /// No new sessions at all, and no checks; running ones end by themselves.
+    case disabled
+}
+
+/// What becomes of sessions whose backend is taken out of its pool, or whose pool goes.
+public enum RemovalPolicy: String, CaseIterable, Equatable, Sendable {
+    /// They run on for as long as `Pool.drainNanoseconds` says.
+    case drain
+    /// They run on until they end.
+    case keep
+    /// They end at once.
+    case close
 }
 
 /// Where a server is, as the file says it.

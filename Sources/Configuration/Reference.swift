@@ -1,50 +1,66 @@
-// The tables of keys in docs/configuration.md, made from the key table; a test keeps the page in step.
+// The reference of all keys, made from the key table: the tables of docs/configuration.md, where a test
+// keeps the page in step, and the manual page weir.yaml(5).
 
 /// The reference of all keys.
 public enum ConfigurationReference {
-    /// Markdown: a heading and a table for the file, each kind of named section, and each list of sections.
-    public static func markdown() -> String {
+    /// The file, or one kind of section of which there may be many.
+    public struct Chapter {
+        /// May hold `code` in backticks, as all texts here.
+        public var title: String
+        public var rows: [Row] = []
+    }
+
+    /// One key.
+    public struct Row {
+        /// With the sections that it stands in: `limits.sessions`.
+        public var key: String
+        /// What may stand there.
+        public var value: String
+        /// What it means to leave the key out: the default, or a text; empty where that says itself.
+        public var absence: String
+        public var isRequired: Bool
+        public var meaning: String
+
+        fileprivate init(key: String, field: FieldShape) {
+            self.key = key
+            value = field.expectation
+            meaning = field.documentation
+            isRequired = field.isRequired
+            if case .scalar(let text)? = field.defaultValue, !text.isEmpty {
+                absence = "`\(text)`"
+            } else {
+                absence = field.absent ?? ""
+            }
+        }
+    }
+
+    /// A chapter for the file, each kind of named section, and each list of sections.
+    public static func chapters() -> [Chapter] {
         var chapters: [Chapter] = []
         collect(Keys.file.shape, title: "The file", into: &chapters)
-        return chapters.map(\.markdown).joined(separator: "\n")
+        return chapters
+    }
+
+    /// Markdown: a heading and a table for each chapter.
+    public static func markdown() -> String {
+        chapters().map(markdown).joined(separator: "\n")
     }
 
     /// The path of each key that the tables show, such as `limits.sessions`.
     public static func keys() -> [String] {
-        var chapters: [Chapter] = []
-        collect(Keys.file.shape, title: "The file", into: &chapters)
-        return chapters.flatMap { $0.rows.map(\.key) }
+        chapters().flatMap { $0.rows.map(\.key) }
     }
 
-    private struct Row {
-        var key: String
-        var field: FieldShape
-    }
-
-    private struct Chapter {
-        var title: String
-        var rows: [Row] = []
-
-        var markdown: String {
-            var text = "### \(title)\n\n| key | value | default | meaning |\n|---|---|---|---|\n"
-            for row in rows {
-                let cells = [
-                    "`\(row.key)`", row.field.expectation, defaultText(of: row.field),
-                    row.field.documentation,
-                ]
-                let escaped = cells.map { cell in
-                    cell.unicodeScalars.map { $0 == "|" ? "\\|" : String($0) }.joined()
-                }
-                text += "| " + escaped.joined(separator: " | ") + " |\n"
+    private static func markdown(_ chapter: Chapter) -> String {
+        var text = "### \(chapter.title)\n\n| key | value | default | meaning |\n|---|---|---|---|\n"
+        for row in chapter.rows {
+            let cells = ["`\(row.key)`", row.value, row.isRequired ? "required" : row.absence, row.meaning]
+            let escaped = cells.map { cell in
+                cell.unicodeScalars.map { $0 == "|" ? "\\|" : String($0) }.joined()
             }
-            return text
+            text += "| " + escaped.joined(separator: " | ") + " |\n"
         }
-
-        private func defaultText(of field: FieldShape) -> String {
-            if field.isRequired { return "required" }
-            if case .scalar(let text)? = field.defaultValue, !text.isEmpty { return "`\(text)`" }
-            return field.absent ?? ""
-        }
+        return text
     }
 
     private static func collect(_ section: SectionShape, title: String, into chapters: inout [Chapter]) {

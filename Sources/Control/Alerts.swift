@@ -42,14 +42,21 @@ final class Alerts {
 
     func start() throws(Failure) { try sender?.start() }
 
-    /// Another configuration holds. A pool that has changed is looked at anew: other backends have other counts.
+    /// Another configuration holds.
     func follow(_ next: Generation) {
-        let now = Server.workerClock
-        let old = pools
+        var old = pools
         pools = zip(next.configuration.pools, next.successions).map { pool, succession in
-            if succession.isSame, let before = succession.before { return old[before] }
-            return WatchedPool(
-                name: pool.name, watch: AlertWatch(errorRatePercent: errorRatePercent, now: now))
+            guard let before = succession.before else {
+                let watch = AlertWatch(errorRatePercent: errorRatePercent, now: Server.workerClock)
+                return WatchedPool(name: pool.name, watch: watch)
+            }
+            var watched = old[before]
+            if !succession.isSame { watched.watch.countAnew() }
+            return watched
+        }
+        let staying = Set(next.successions.compactMap(\.before))
+        for index in old.indices where !staying.contains(index) {
+            for alert in old[index].watch.end() { tell(alert, old[index].name) }
         }
         generation = next
     }

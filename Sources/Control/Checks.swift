@@ -54,7 +54,7 @@ final class Checks: @unchecked Sendable {
         self.engine = engine
         for (number, pool) in configuration.pools.enumerated() {
             guard let active = pool.health.active else { continue }
-            for (index, backend) in pool.backendsBackupsLast.enumerated() {
+            for (index, backend) in pool.backendsBackupsLast.enumerated() where backend.state != .disabled {
                 let address = snapshot.pool(number).pointee.backends[index].address
                 targets.append(
                     Target(

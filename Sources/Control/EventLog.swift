@@ -23,13 +23,17 @@ struct EventLog {
     /// -1: off.
     let descriptor: Int32
     let format: RecordFormat
+    /// Where the newest stay for who asks.
+    let recent = RecentEvents()
 
     /// Writes one event. `fields` adds to the record.
     func write(_ level: Level, _ event: StaticString, _ fields: (inout RecordWriter) -> Void = { _ in }) {
         guard descriptor >= 0 else { return }
         let record = Self.bytes(level, event, format, fields)
+        if record.isEmpty { return }
+        recent.add(record)
         var ready = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-        guard !record.isEmpty, poll(&ready, 1, 0) == 1 else { return }
+        guard poll(&ready, 1, 0) == 1 else { return }
         _ = Glibc.write(descriptor, record, record.count)
     }
 

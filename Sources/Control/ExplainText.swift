@@ -2,6 +2,7 @@
 
 import Configuration
 import Dataplane
+import LogReading
 import Routing
 
 extension Explanation {
@@ -166,31 +167,6 @@ extension Explanation {
         case .key: return hash.key.description
         case .fallback: return "\(hash.fallback), because \(hash.key) is missing"
         case .clientAddress: return "client_ip, because \(hash.key) is missing"
-        }
-    }
-}
-
-/// Lines with a word in front.
-private struct Page {
-    private(set) var text = ""
-
-    mutating func add(_ word: String, _ lines: [String]) {
-        for (index, line) in lines.enumerated() {
-            let label = index == 0 ? word : ""
-            text += label + String(repeating: " ", count: 10 - label.utf8.count) + line + "\n"
-        }
-    }
-
-    /// Rows with columns of equal width.
-    static func aligned(_ rows: [[String]]) -> [String] {
-        guard let columns = rows.first?.count else { return [] }
-        let widths = (0..<columns).map { column in rows.map { $0[column].count }.max() ?? 0 }
-        return rows.map { row in
-            let cells = row.enumerated().map { column, cell in
-                column + 1 == columns
-                    ? cell : cell + String(repeating: " ", count: widths[column] - cell.count)
-            }
-            return cells.joined(separator: "  ")
         }
     }
 }

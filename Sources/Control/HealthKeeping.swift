@@ -40,9 +40,9 @@ final class HealthKeeping {
     /// Another configuration holds, before any worker takes it. Checks go on where nothing of them has changed.
     func follow(_ generation: Generation) throws(Failure) {
         keeper.tick(now: Server.workerClock) { report($0) }
-        keeper.follow(generation.successions)
-        isIdle = Self.isIdle(generation)
         pools = Self.names(generation)
+        keeper.follow(generation.successions, now: Server.workerClock) { report($0) }
+        isIdle = Self.isIdle(generation)
         let isSame = generation.successions.enumerated().allSatisfy { $1.isSame && $1.before == $0 }
         guard !isSame || checks == nil else { return }
         checks?.stop()
@@ -51,9 +51,32 @@ final class HealthKeeping {
         try checks?.start()
     }
 
+    /// Pool, backend and state of those that take nothing now, by name.
+    static func unusable(_ generation: Generation) -> [[String]] {
+        zip(names(generation), generation.snapshot.healthOfPools).flatMap { pool, health in
+            pool.backends.enumerated().compactMap { index, backend in
+                let state = health.candidates.standing(index).state
+                return state.takesNothing ? [pool.name, backend, "\(state.name)"] : nil
+            }
+        }
+    }
+
+    /// What `unusable` answered in the process whose place this one takes. Others than before are new: healthy.
+    func adopt(_ unusable: [[String]]) {
+        for words in unusable where words.count == 3 {
+            guard let pool = pools.firstIndex(where: { $0.name == words[0] }),
+                let backend = pools[pool].backends.firstIndex(of: words[1]),
+                let state = BackendState.allCases.first(where: { "\($0.name)" == words[2] })
+            else { continue }
+            keeper.adopt(state, pool: pool, backend: backend, now: Server.workerClock) { report($0) }
+        }
+    }
+
     /// Of a pool that is in no configuration any more nothing is to be looked at.
     private static func isIdle(_ generation: Generation) -> Bool {
-        generation.snapshot.healthOfPools.allSatisfy { $0.rules.passive == nil && $0.rules.checks == nil }
+        generation.snapshot.healthOfPools.allSatisfy {
+            $0.rules.passive == nil && $0.rules.checks == nil && $0.rules.slowStartNanoseconds == 0
+        }
     }
 
     private static func names(_ generation: Generation) -> [NamedPool] {

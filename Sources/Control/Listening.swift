@@ -1,5 +1,6 @@
 // Opens the sockets that listeners bind: one for each worker where the kernel can spread connections
-// (SO_REUSEPORT), else one for all. Also takes sockets that systemd hands over.
+// (SO_REUSEPORT), else one for all. Also takes sockets that systemd hands over, and those of the process whose place
+// this one takes (Upgrade/).
 
 import Base
 import Configuration
@@ -12,33 +13,82 @@ struct BoundAddress {
     let asked: Address
     /// With the port that the kernel gave for port 0.
     let actual: Address
-    /// One for each worker, or the same for all.
-    let descriptors: [Int32]
+    /// One for each worker, or one for all. More than there are workers where another process had more: none may be
+    /// closed, or clients in its queue would be reset.
+    var descriptors: [Int32]
     /// All workers accept on one descriptor; the control thread closes it at the end.
     let isShared: Bool
     /// A unix socket that this process made: its path is removed at the end.
-    let unixPath: String?
+    var unixPath: String?
     /// Index of its listener in the configuration.
     var listener: Int
+
+    /// What one of so many workers accepts on.
+    func descriptors(ofWorker worker: Int, of workers: Int) -> [Int32] {
+        if isShared { return descriptors }
+        return stride(from: worker, to: descriptors.count, by: workers).map { descriptors[$0] }
+    }
 }
 
 /// Every socket that is listened on.
 struct Listening {
     private(set) var bound: [BoundAddress] = []
     private let workers: Int
+    /// Bound for workers that the process before did not have. Were they to listen before it is clear that this process
+    /// serves, clients could be lost in their queues.
+    private var toListen: [Int32] = []
 
-    /// Binds all or nothing.
+    /// Binds all or nothing. What was handed over and is not among the addresses stays as it is.
     static func open(
-        _ configuration: Configuration, workers: Int, inherited: [InheritedSocket]
+        _ configuration: Configuration, workers: Int, inherited: [InheritedSocket],
+        handed: [HandedSocket] = []
     ) throws(Failure) -> Listening {
         var listening = Listening(workers: workers)
+        let old = taken(handed)
         do throws(Failure) {
-            try listening.bindAll(configuration, keeping: [], inherited)
+            try listening.bindAll(configuration, keeping: old, inherited)
         } catch {
-            listening.removeUnixSockets()
+            listening.removeUnixSockets(but: Set(old.flatMap(\.descriptors)))
             throw error
         }
         return listening
+    }
+
+    /// What was handed over, by address.
+    private static func taken(_ handed: [HandedSocket]) -> [BoundAddress] {
+        var old: [BoundAddress] = []
+        for socket in handed where socket.owner == .listener {
+            if let index = old.firstIndex(where: { $0.asked == socket.asked && !$0.isShared }) {
+                old[index].descriptors.append(socket.descriptor)
+                continue
+            }
+            var path: String?
+            if case .unix(let own) = socket.asked, socket.ownsPath { path = own }
+            old.append(
+                BoundAddress(
+                    asked: socket.asked, actual: socket.actual, descriptors: [socket.descriptor],
+                    isShared: socket.isShared, unixPath: path, listener: 0))
+        }
+        return old
+    }
+
+    /// What another process needs to go on with them.
+    var handed: [HandedSocket] {
+        bound.flatMap { address in
+            address.descriptors.map {
+                HandedSocket(
+                    owner: .listener, asked: address.asked, actual: address.actual,
+                    isShared: address.isShared, ownsPath: address.unixPath != nil, descriptor: $0)
+            }
+        }
+    }
+
+    /// Makes those listen that were bound only. Fails where the kernel has changed its mind.
+    mutating func listenOnAll() throws(Failure) {
+        for descriptor in toListen where Glibc.listen(descriptor, Int32(Worker.backlog)) != 0 {
+            throw Failure("cannot listen: \(errorText(errno))")
+        }
+        toListen = []
     }
 
     /// The same for another configuration: addresses that it has too stay as they are. Where it fails, nothing has
@@ -65,10 +115,12 @@ struct Listening {
 
     /// What a worker accepts on.
     func sockets(ofWorker worker: Int) -> [ListeningSocket] {
-        bound.map {
-            ListeningSocket(
-                descriptor: $0.descriptors[worker], listener: $0.listener, isShared: $0.isShared,
-                port: $0.actual.port)
+        bound.flatMap { address in
+            address.descriptors(ofWorker: worker, of: workers).map {
+                ListeningSocket(
+                    descriptor: $0, listener: address.listener, isShared: address.isShared,
+                    port: address.actual.port)
+            }
         }
     }
 
@@ -80,8 +132,15 @@ struct Listening {
     /// Descriptors that several workers accept on.
     var shared: [Int32] { bound.filter(\.isShared).map { $0.descriptors[0] } }
 
-    /// Removes the unix sockets that were made.
-    func removeUnixSockets() { bound.compactMap(\.unixPath).forEach { unlink($0) } }
+    /// Removes the paths of the unix sockets that were made, once: what is there later is somebody else's. Those of
+    /// `successor` are another process's now, and stay.
+    mutating func removeUnixSockets(but successor: Set<Int32> = []) {
+        for index in bound.indices {
+            guard let path = bound[index].unixPath else { continue }
+            bound[index].unixPath = nil
+            if !successor.contains(bound[index].descriptors[0]) { unlink(path) }
+        }
+    }
 
     private mutating func bindAll(
         _ configuration: Configuration, keeping old: [BoundAddress], _ inherited: [InheritedSocket]
@@ -95,6 +154,7 @@ struct Listening {
                 } else if let position = old.firstIndex(where: { $0.asked == address }) {
                     var kept = old.remove(at: position)
                     kept.listener = index
+                    try bindMissing(&kept, owner: "listener \(listener.name)")
                     bound.append(kept)
                 } else {
                     try bind(address, listener: index, name: listener.name)
@@ -105,6 +165,15 @@ struct Listening {
             throw Failure(
                 "systemd hands over a socket on \(unused.address) that no listener binds; "
                     + "add it to a listener or take it out of the .socket unit")
+        }
+    }
+
+    /// Another process had fewer workers.
+    private mutating func bindMissing(_ kept: inout BoundAddress, owner: String) throws(Failure) {
+        while !kept.isShared, kept.descriptors.count < workers {
+            let descriptor = try Self.bound(kept.actual, owner: owner, reusePort: true)
+            kept.descriptors.append(descriptor)
+            toListen.append(descriptor)
         }
     }
 
@@ -142,8 +211,7 @@ struct Listening {
     ) {
         bound.append(
             BoundAddress(
-                asked: address, actual: address,
-                descriptors: Array(repeating: descriptor, count: workers), isShared: true,
+                asked: address, actual: address, descriptors: [descriptor], isShared: true,
                 unixPath: unixPath, listener: listener))
     }
 

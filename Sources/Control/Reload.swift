@@ -1,8 +1,9 @@
-// Applies the configuration file anew, on SIGHUP or when it has changed on the disk: all of it, or nothing.
+// Applies another configuration: the file anew, on SIGHUP or when it has changed on the disk, or what a command asks for
+// (Commands.swift). All of it, or nothing.
 //
 //   wanted -> (read, resolve, bind; an error ends it here) -> published -> every worker has taken it -> reported
 //
-// One reload at a time; what is asked for meanwhile comes afterwards. docs/reload.md says what becomes of whom.
+// One at a time; what is asked for meanwhile comes afterwards. docs/reload.md says what becomes of whom.
 
 import Base
 import Configuration
@@ -29,11 +30,22 @@ struct FileStamp: Equatable {
 
 /// Where a reload is.
 struct Reload {
-    var isWanted = false
-    /// What runs, as the file says it: sizes are those that were asked for.
+    /// Who wants the file to be applied anew.
+    var wantedBy: ChangeSource?
+    /// What runs, as a file would have it: sizes are those that were asked for.
     var configured: Configuration
+    var history: History
+    /// What the file said when it was read last; nil where it could not be.
+    var fileSays: Configuration?
+    /// Too many failures take the configuration back that was applied last.
+    var rollbackWatch: RollbackWatch?
+    /// The number of the configuration that it will go back to, while workers take the new one.
+    var goBackTo: Int?
     /// Workers are taking it since then.
     var beganAt: Double?
+    /// The command whose answer is true when every worker has taken it.
+    var answer: (letter: AdminMailbox.Letter, answer: AdminAnswer)?
+    var source = ChangeSource.start
     var changes: [ConfigurationChange] = []
     /// Sockets that are listened on no more.
     var dropped: [BoundAddress] = []
@@ -41,6 +53,13 @@ struct Reload {
     var watched: FileStamp?
     /// As it was at the last look: a file that is being written is left to settle for one look.
     var seen: FileStamp?
+
+    init(_ first: Configuration, file: String) {
+        configured = first
+        fileSays = first
+        history = History(first, file: file)
+        watched = FileStamp(file)
+    }
 }
 
 extension Server {
@@ -52,6 +71,7 @@ extension Server {
     /// nil where nothing is to be looked after.
     func timeUntilReloadLook() -> Int32? {
         if reload.beganAt != nil { return Self.takingMilliseconds }
+        if reload.rollbackWatch != nil { return HealthKeeping.tickMilliseconds }
         return generations.hasReplaced || generations.current.configuration.watch
             ? Self.lookMilliseconds : nil
     }
@@ -60,39 +80,89 @@ extension Server {
     func checkReload() {
         finishReload()
         if generations.hasReplaced { generations.reclaim() }
-        guard reload.beganAt == nil, shared.pointee.command == .run else { return }
+        guard reload.beganAt == nil, shared.pointee.command == .run, !upgrade.isUnderWay else { return }
         lookAtFile()
-        guard reload.isWanted else { return }
-        reload.isWanted = false
-        beginReload()
+        guard let source = reload.wantedBy else { return }
+        reload.wantedBy = nil
+        do throws(Failure) {
+            try applyFile(options.configurationName, source: source)
+        } catch {
+            // The log has it.
+        }
     }
 
     private func lookAtFile() {
         guard generations.current.configuration.watch else { return }
         let stamp = FileStamp(options.configurationName)
         defer { reload.seen = stamp }
-        if let stamp, stamp != reload.watched, stamp == reload.seen { reload.isWanted = true }
+        if let stamp, stamp != reload.watched, stamp == reload.seen { reload.wantedBy = .watch }
     }
 
-    private func beginReload() {
-        let path = options.configurationName
-        reload.watched = FileStamp(path)
+    /// Reads a file and applies what it says. Where it fails, nothing has changed.
+    func applyFile(_ path: String, source: ChangeSource) throws(Failure) {
+        let isOwn = path == options.configurationName
+        // Whatever the file says now was known: where another one is applied, it counts from its next change on.
+        reload.watched = FileStamp(options.configurationName)
+        if isOwn { reload.fileSays = nil }
+        let wanted: Configuration
         do throws(Failure) {
             if path.isEmpty { throw Failure("there is no file that it came from") }
-            let wanted = try ConfigurationFile.read(path)
-            reload.changes = reload.configured.changes(to: wanted)
-            try apply(generations.current.configuration.reloading(wanted))
-            reload.configured = reload.configured.reloading(wanted)
+            wanted = try ConfigurationFile.read(path)
         } catch {
-            events.write(.error, "reload_failed") { record in
-                record.text("configuration", path)
-                record.number("number", UInt64(generations.current.number))
-                record.text("cause", error.message)
-            }
+            report(error, source)
+            throw error
         }
+        if isOwn { reload.fileSays = wanted }
+        let before = generations.current.number
+        try apply(wanted, source: source)
+        if reload.changes.contains(where: { !$0.needsRestart }) { reload.goBackTo = before }
     }
 
-    private func apply(_ configuration: Configuration) throws(Failure) {
+    private func report(_ error: Failure, _ source: ChangeSource) {
+        events.write(.error, "reload_failed") { record in
+            record.word("source", source.name)
+            record.text("configuration", path(source))
+            record.number("number", UInt64(generations.current.number))
+            record.text("cause", error.message)
+        }
+        reload.history.failed(error.message, source)
+        compareWithFile()
+        showToAdmin(generations.current)
+    }
+
+    /// For the log: the file that a configuration is of, or was meant to be.
+    private func path(_ source: ChangeSource) -> String {
+        if case .reload(let file) = source { file } else { options.configurationName }
+    }
+
+    private func compareWithFile() {
+        let differs = reload.fileSays.map {
+            !reload.configured.changes(to: reload.configured.reloading($0)).isEmpty
+        }
+        reload.history.differsFromFile = differs ?? true
+    }
+
+    /// Makes a configuration, as a file would have it, the one in force: the one place where that happens. Returns when
+    /// the workers have been told; `reload.beganAt` is nil again when all of them have taken it. Where it fails,
+    /// nothing has changed. Call it only while `reload.beganAt` is nil.
+    func apply(_ wanted: Configuration, source: ChangeSource) throws(Failure) {
+        precondition(reload.beganAt == nil)
+        let changes = reload.configured.changes(to: wanted)
+        do throws(Failure) {
+            try publish(generations.current.configuration.reloading(wanted))
+        } catch {
+            report(error, source)
+            throw error
+        }
+        reload.configured = reload.configured.reloading(wanted)
+        (reload.source, reload.changes) = (source, changes)
+        (reload.rollbackWatch, reload.goBackTo) = (nil, nil)
+        reload.history.applied(generations.current.number, reload.configured, source, changes)
+        compareWithFile()
+        showToAdmin(generations.current)
+    }
+
+    private func publish(_ configuration: Configuration) throws(Failure) {
         let addresses = try Self.resolve(configuration)
         let next = try bind(configuration)
         let sockets = threads.indices.map(next.sockets)
@@ -110,7 +180,6 @@ extension Server {
         let isProbedAlike = generation.successions.enumerated().allSatisfy { $1.isSame && $1.before == $0 }
         if probing != nil, !isProbedAlike { probing?.stop() }
         generations.replace(with: generation)
-        showToAdmin(generation)
         alerts?.follow(generation)
         followBackends(generation, isProbedAlike)
         generation.publish(shared)
@@ -148,6 +217,9 @@ extension Server {
         let generation = generations.current
         guard let beganAt = reload.beganAt, generation.isTaken, generation.hasLetGoOfSockets else { return }
         reload.beganAt = nil
+        reload.rollbackWatch = reload.goBackTo.flatMap {
+            RollbackWatch(generation, backTo: $0, now: monotonicSeconds())
+        }
         reload.dropped.filter(\.isShared).forEach { close($0.descriptors[0]) }
         for change in reload.changes where change.kind != .removed {
             guard case .listener(let name) = change.subject,
@@ -157,8 +229,10 @@ extension Server {
         }
         let kept = reload.changes.filter(\.needsRestart).flatMap(\.details)
         events.write(kept.isEmpty ? .info : .warning, "reloaded") { record in
-            record.text("configuration", options.configurationName)
+            record.text("configuration", path(reload.source))
             record.number("number", UInt64(generation.number))
+            record.word("source", reload.source.name)
+            if let restored = reload.source.restored { record.number("restored", UInt64(restored)) }
             record.number("taken_us", UInt64((monotonicSeconds() - beganAt) * 1_000_000))
             let changes = reload.changes.filter { !$0.needsRestart }
             record.number("changes", UInt64(changes.count))
@@ -168,5 +242,9 @@ extension Server {
             if !kept.isEmpty { record.text("needs_restart", kept.joined(separator: "; ")) }
         }
         Systemd.notify("READY=1\nSTATUS=serving")
+        if let (letter, answer) = reload.answer {
+            reload.answer = nil
+            admin?.mailbox.answer(letter, answer)
+        }
     }
 }

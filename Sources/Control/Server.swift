@@ -1,6 +1,6 @@
 // The life of `weir run`: take what is needed (descriptors, engine, logs, sockets, addresses), start the
-// workers, then wait for signals. SIGTERM drains and a second one stops; SIGHUP applies the file anew (Reload.swift),
-// SIGUSR1 opens the logs anew.
+// workers, then wait for signals and commands (Commands.swift). SIGTERM drains and a second one stops; SIGHUP applies
+// the file anew (Reload.swift), SIGUSR1 opens the logs anew, SIGUSR2 starts the program anew (Upgrade/).
 
 import Base
 import CLinux
@@ -15,6 +15,8 @@ import Telemetry
 public struct ServerOptions: Sendable {
     /// How long sessions may go on after SIGTERM.
     public var drainTimeoutSeconds = 30
+    /// How long they may go on after another process has taken this one's place.
+    public var upgradeDrainTimeoutSeconds = 86_400
     /// The file's name, for the log.
     public var configurationName = ""
 
@@ -29,38 +31,61 @@ public final class Server {
     let shared: UnsafeMutablePointer<SharedState>
     var generations: Generations
     var reload: Reload
-    /// Addresses that were bound at start: what each worker has room for is sized by it.
+    /// Sockets that a worker had at start: what it has room for is sized by it.
     let firstSocketCount: Int
     /// Says how the keys of rate limits are hashed: a secret.
     let seed: UInt64
     var threads: [WorkerThread] = []
     var probing: LoadProbing?
+    var upgrade = Upgrade()
+    /// nil where /proc does not say.
+    let program = StartedProgram()
     let engine: Engine
-    private let reports: Int32
+    let reports: Int32
     private let signals: Int32
     let health: HealthKeeping
     let alerts: Alerts?
     /// nil where nobody may look.
-    private let admin: AdminServer?
+    let admin: AdminServer?
     private let startedAt = monotonicSeconds()
     private let startedAtSince1970 = secondsSince1970()
     private var memory: MemoryWatch?
+    /// To be asked for once the workers are there.
+    private lazy var recentLogs = RecentLogs(
+        threads, logs, events.recent, startedAtSince1970: startedAtSince1970)
     /// While draining: when sessions are cut, when progress is reported next, and when workers that still
     /// wait (for somebody to read their log) are left behind.
+    private var draining: Drain?
     private var stopAt = Double.infinity
     private var reportAt = Double.infinity
+    private var reportSeconds = Server.firstReportSeconds
     private var leaveAt = Double.infinity
     private var hasClosedShared = false
-    private static let reportSeconds = 5.0
+    private static let firstReportSeconds = 5.0
+    /// Progress of a long drain is not news every five seconds.
+    private static let longestReportSeconds = 300.0
     private static let patienceSeconds = 2.0
     private static let memoryLookMilliseconds: Int32 = 1000
 
-    /// Starts everything or nothing. When it returns, connections are served.
-    public init(_ configuration: Configuration, options: ServerOptions) throws(Failure) {
+    /// Starts everything or nothing, in the place of a running Weir where that has started this process. When it
+    /// returns, connections are served.
+    public convenience init(_ configuration: Configuration, options: ServerOptions) throws(Failure) {
+        let predecessor = try Predecessor.find()
+        do throws(Failure) {
+            try self.init(configuration, options, predecessor)
+        } catch {
+            predecessor?.failed()
+            throw error
+        }
+    }
+
+    private init(
+        _ configuration: Configuration, _ options: ServerOptions, _ predecessor: Predecessor?
+    ) throws(Failure) {
         self.options = options
         signals = try Self.takeSignals()
         reports = weir_eventfd()
-        reload = Reload(configured: configuration)
+        reload = Reload(configuration, file: options.configurationName)
         var configuration = configuration
         let sizing = Sizing(configuration, backlog: Worker.backlog)
         let configuredSessions = configuration.limits.sessions
@@ -71,38 +96,51 @@ public final class Server {
         events = EventLog(descriptor: logs.events.descriptor, format: logs.events.format)
         let addresses = try Self.resolve(configuration)
         let inherited = try InheritedSocket.takeAll()
-        listening = try Listening.open(configuration, workers: sizing.workers, inherited: inherited)
+        let handed = predecessor?.sockets ?? []
+        listening = try Listening.open(
+            configuration, workers: sizing.workers, inherited: inherited, handed: handed)
         var seed: UInt64 = 0
         _ = weir_random_bytes(&seed, 8)
         self.seed = seed
-        firstSocketCount = listening.bound.count
+        let sockets = (0..<sizing.workers).map(listening.sockets)
+        firstSocketCount = sockets.map(\.count).min() ?? 0
         let first = Generation(
-            configuration, sockets: (0..<sizing.workers).map(listening.sockets), seed: seed
+            configuration, sockets: sockets, seed: seed
         ) { $0.address.socketAddress ?? addresses[$0.address]! }
         generations = Generations(first)
         shared = .allocate(capacity: 1)
         shared.initialize(to: SharedState(sessionLimit: configuration.limits.sessions))
-        reload.watched = FileStamp(options.configurationName)
         self.engine = engine
         probing = LoadProbing(first, engine, events)
         health = try HealthKeeping(first, engine, events)
         alerts = Alerts(
             first, engine, events,
             webhook: configuration.alerts?.webhook.map { $0.address.socketAddress ?? addresses[$0.address]! })
-        admin = configuration.admin.map { AdminServer($0) }
-        report(configuration, engine, sizing, configuredSessions: configuredSessions)
+        admin = if let settings = configuration.admin { try AdminServer(settings) } else { nil }
+        if let predecessor { health.adopt(predecessor.unusable) }
+        report(configuration, engine, sizing, predecessor, configuredSessions: configuredSessions)
         do throws(Failure) {
-            try admin?.open()
-            try startWorkers(configuration, engine, sizing)
+            let gate = predecessor == nil ? nil : try Gate()
+            try admin?.open(handed: handed)
+            try startWorkers(configuration, engine, sizing, gate)
             try probing?.start()
             try alerts?.start()
-            try startAdmin()
+            try startAdmin(gate)
+            try predecessor?.ready(taken: takenSockets)
+            try listening.listenOnAll()
+            gate?.open()
         } catch {
-            listening.removeUnixSockets()
-            admin?.removeSockets()
+            let foreign = Set(handed.map(\.descriptor))
+            listening.removeUnixSockets(but: foreign)
+            admin?.removePaths(but: foreign)
             throw error
         }
         Systemd.notify("READY=1\nSTATUS=serving")
+    }
+
+    /// Every socket that is accepted on.
+    private var takenSockets: Set<Int32> {
+        Set(listening.bound.flatMap(\.descriptors) + (admin?.handed.map(\.descriptor) ?? []))
     }
 
     /// Serves until a signal ends it. Answers the exit code.
@@ -111,16 +149,20 @@ public final class Server {
             if let failed = threads.first(where: { $0.currentState == .failed }) {
                 events.write(.error, "worker_failed") { $0.text("cause", failed.failure) }
                 listening.removeUnixSockets()
-                admin?.removeSockets()
+                admin?.removePaths()
                 return 1
             }
-            if threads.allSatisfy({ $0.currentState == .ended }) || monotonicSeconds() >= leaveAt { break }
+            let hasEnded =
+                threads.allSatisfy { $0.currentState == .ended } || monotonicSeconds() >= leaveAt
+            if hasEnded, !upgrade.isAwaited { break }
             waitForSomething()
         }
         probing?.stop()
+        // Whoever asked for the upgrade is to hear of it.
+        if upgrade.hasHappened { admin?.waitForAnswers(seconds: Self.patienceSeconds) }
         summarise()
         listening.removeUnixSockets()
-        admin?.removeSockets()
+        admin?.removePaths()
         return 0
     }
 
@@ -174,7 +216,8 @@ public final class Server {
     }
 
     private func report(
-        _ configuration: Configuration, _ engine: Engine, _ sizing: Sizing, configuredSessions: Int
+        _ configuration: Configuration, _ engine: Engine, _ sizing: Sizing, _ predecessor: Predecessor?,
+        configuredSessions: Int
     ) {
         events.write(.info, "starting") { record in
             record.text("version", Version.text)
@@ -183,6 +226,7 @@ public final class Server {
             record.number("workers", UInt64(sizing.workers))
             record.number("pid", UInt64(getpid()))
             record.text("configuration", options.configurationName)
+            if let predecessor { record.number("in_place_of", UInt64(predecessor.process)) }
         }
         for index in configuration.listeners.indices { reportListener(configuration, index) }
         guard sizing.isShortOfDescriptors else { return }
@@ -207,7 +251,7 @@ public final class Server {
     }
 
     private func startWorkers(
-        _ configuration: Configuration, _ engine: Engine, _ sizing: Sizing
+        _ configuration: Configuration, _ engine: Engine, _ sizing: Sizing, _ gate: Gate?
     ) throws(Failure) {
         let cores = Granted.cores()
         var seed: UInt64 = 0
@@ -218,14 +262,15 @@ public final class Server {
             var settings = WorkerSettings(
                 index: index, port: .real, seed: seed, slots: sizing.slots, buffers: sizing.buffers,
                 bufferSizeBytes: configuration.limits.bufferSizeBytes, wakeDescriptor: wake,
-                listeners: listening.sockets(ofWorker: index), accessLog: logs.access, eventLog: logs.events)
+                listeners: listening.sockets(ofWorker: index), accessLog: logs.access, eventLog: logs.events,
+                logMemory: WorkerLogMemory())
             settings.pipes = sizing.pipes
             settings.descriptorWatermark = Int32(clamping: sizing.descriptorWatermark)
             // More workers than cores share them: pinning would only get in the scheduler's way.
             let core = sizing.workers <= cores.count ? cores[index] : nil
             let thread = WorkerThread(
                 settings, epoch: generations.current.epoch(ofWorker: index), shared: shared,
-                engine: engine, core: core, reportDescriptor: reports)
+                engine: engine, core: core, reportDescriptor: reports, gate: gate)
             threads.append(thread)
             try thread.start()
         }
@@ -235,9 +280,9 @@ public final class Server {
         }
     }
 
-    private func startAdmin() throws(Failure) {
+    private func startAdmin(_ gate: Gate?) throws(Failure) {
         guard let admin else { return }
-        try admin.start(adminFacts(generations.current))
+        try admin.start(adminFacts(generations.current), gate: gate)
         events.write(.info, "admin_listening") { record in
             record.text("addresses", admin.addresses.map(\.description).joined(separator: ", "))
         }
@@ -250,7 +295,8 @@ public final class Server {
         AdminFacts(
             generation: generation, engine: engine,
             addresses: generation.configuration.listeners.indices.map(listening.addresses), threads: threads,
-            shared: shared, startedAt: startedAt, startedAtSince1970: startedAtSince1970)
+            shared: shared, startedAt: startedAt, startedAtSince1970: startedAtSince1970,
+            history: reload.history, drain: draining, logs: recentLogs)
     }
 
     private func waitForReport() {
@@ -266,9 +312,10 @@ public final class Server {
         var wanted = [
             pollfd(fd: signals, events: Int16(POLLIN), revents: 0),
             pollfd(fd: reports, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: commandsDescriptor, events: Int16(POLLIN), revents: 0),
         ]
         // A worker that ends reports; that the last session ended, and what backends are due, is looked for.
-        poll(&wanted, 2, timeUntilNextLook())
+        poll(&wanted, nfds_t(wanted.count), timeUntilNextLook())
         health.tick()
         alerts?.tick()
         lookAtMemory()
@@ -279,11 +326,15 @@ public final class Server {
             handle(signal: Int32(info.ssi_signo))
         }
         checkReload()
+        takeCommands()
+        checkRollback()
+        checkUpgrade()
         checkDrain()
     }
 
     /// In milliseconds; -1 for never.
     private func timeUntilNextLook() -> Int32 {
+        if let upgrade = timeUntilUpgradeLook() { return upgrade }
         if let reload = timeUntilReloadLook(), reload < HealthKeeping.tickMilliseconds { return reload }
         if shared.pointee.command != .run || !health.isIdle || alerts != nil {
             return HealthKeeping.tickMilliseconds
@@ -304,8 +355,16 @@ public final class Server {
     private func handle(signal: Int32) {
         switch signal {
         case SIGTERM, SIGINT:
-            if shared.pointee.command == .run { drain() } else { stop("a second signal") }
-        case SIGHUP: reload.isWanted = true
+            if shared.pointee.command == .run {
+                abandonUpgrade()
+                beginDrain()
+            } else if upgrade.isAwaited {
+                upgrade.endsSuccessor = true
+                stopAt = monotonicSeconds() + Double(options.drainTimeoutSeconds)
+            } else {
+                stop(upgrade.hasHappened ? "a signal" : "a second signal")
+            }
+        case SIGHUP: reload.wantedBy = .signal
         case SIGUSR1:
             do throws(Failure) {
                 try logs.reopen()
@@ -313,24 +372,28 @@ public final class Server {
             } catch {
                 events.write(.error, "logs_not_reopened") { $0.text("cause", error.message) }
             }
-        default:
-            events.write(.warning, "signal_ignored") { record in
-                record.number("signal", UInt64(signal))
-                record.word("advice", "SIGHUP applies the file anew, SIGUSR1 opens the logs anew")
-            }
+        case SIGUSR2: requestUpgrade()
+        default: break
         }
     }
 
-    private func drain() {
-        let now = monotonicSeconds()
-        stopAt = now + Double(options.drainTimeoutSeconds)
-        reportAt = now + Self.reportSeconds
-        reportDrain(secondsLeft: Double(options.drainTimeoutSeconds))
+    private func beginDrain() {
         Systemd.notify("STOPPING=1\nSTATUS=draining")
+        drain(seconds: options.drainTimeoutSeconds)
+    }
+
+    /// Sockets in `successor` are another process's from here on.
+    func drain(seconds: Int, successor: Set<Int32> = []) {
+        let now = monotonicSeconds()
+        stopAt = now + Double(seconds)
+        reportAt = now + reportSeconds
+        draining = Drain(beganAt: now, endsAt: stopAt)
+        reportDrain(secondsLeft: Double(seconds))
         ask(.drain)
-        // A successor may bind the paths from here on, and what is there when this process ends is the
-        // successor's. The sockets are closed when the last worker has let go of them.
-        listening.removeUnixSockets()
+        showToAdmin(generations.current)
+        // Whoever comes after this process may bind the paths from here on. The sockets are closed when the last worker
+        // has let go of them.
+        listening.removeUnixSockets(but: successor)
     }
 
     /// No worker accepts any more: whoever connects to a shared socket is refused from here on. A worker that
@@ -366,13 +429,15 @@ public final class Server {
         if shared.pointee.acceptingWorkers == 0 { closeSharedSockets() }
         if shared.pointee.sessionCount == 0 { leaveAt = min(leaveAt, now + Self.patienceSeconds) }
         if now >= reportAt, shared.pointee.command == .drain {
-            reportAt = now + Self.reportSeconds
+            reportSeconds = min(2 * reportSeconds, Self.longestReportSeconds)
+            reportAt = now + reportSeconds
             reportDrain(secondsLeft: max(stopAt - now, 0))
         }
     }
 
     private func reportDrain(secondsLeft: Double) {
         events.write(.info, "draining") { record in
+            record.number("pid", UInt64(getpid()))
             record.number("sessions", UInt64(max(shared.pointee.sessionCount, 0)))
             record.number("timeout_s", UInt64(secondsLeft))
         }
@@ -383,6 +448,7 @@ public final class Server {
             threads.reduce(0) { $0 + $1.counters.pointee[counter] }
         }
         events.write(.info, "stopped") { record in
+            record.number("pid", UInt64(getpid()))
             record.number("accepted", total(.accepted))
             record.number("sessions", total(.finished))
             record.number("bytes_in", total(.bytesIn))
@@ -402,7 +468,7 @@ public final class Server {
     }
 }
 
-private func secondsSince1970() -> Double {
+func secondsSince1970() -> Double {
     var time = timespec()
     clock_gettime(CLOCK_REALTIME, &time)
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9

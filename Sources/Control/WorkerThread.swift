@@ -19,6 +19,8 @@ final class WorkerThread: @unchecked Sendable {
 
     let counters: UnsafeMutablePointer<CounterTable>
     let wakeDescriptor: Int32
+    /// The worker's newest records; others may read them as long as the process lives.
+    let logMemory: WorkerLogMemory
     private let state = Atomic<State>(.starting)
     /// Valid once the state is `failed`.
     private(set) var failure = ""
@@ -28,12 +30,15 @@ final class WorkerThread: @unchecked Sendable {
     private let engine: Engine
     private let core: Int?
     private let reportDescriptor: Int32
+    private let gate: Gate?
 
-    /// `core`: where to run; nil for anywhere. `reportDescriptor`: written to at each change of state.
+    /// `core`: where to run; nil for anywhere. `reportDescriptor`: written to at each change of state. `gate`: what to
+    /// wait for when all is set up, before anybody is served.
     init(
         _ settings: WorkerSettings, epoch: UnsafeMutablePointer<Epoch>, shared: UnsafePointer<SharedState>,
-        engine: Engine, core: Int?, reportDescriptor: Int32
+        engine: Engine, core: Int?, reportDescriptor: Int32, gate: Gate?
     ) {
+        self.gate = gate
         self.settings = settings
         self.epoch = epoch
         self.shared = shared
@@ -41,6 +46,7 @@ final class WorkerThread: @unchecked Sendable {
         self.core = core
         self.reportDescriptor = reportDescriptor
         wakeDescriptor = settings.wakeDescriptor
+        logMemory = settings.logMemory
         counters = .allocate(capacity: 1)
         counters.initialize(to: CounterTable(reasons: Reason.allCases.count))
     }
@@ -73,6 +79,7 @@ final class WorkerThread: @unchecked Sendable {
             settings.port = kernel?.port ?? .real
             var worker = try Worker(settings, epoch: epoch, shared: shared, counters: counters)
             report(.serving)
+            gate?.wait()
             let code = worker.run()
             if code == 0 {
                 report(.ended)

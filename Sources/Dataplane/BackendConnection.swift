@@ -80,7 +80,7 @@ struct IdleConnections: ~Copyable {
 
 extension Worker {
     private var firstConnectionTimer: Int {
-        settings.slots + Self.acceptorLimit(settings.listeners.count) + 4
+        settings.slots + Self.acceptorLimit(settings.listeners.count) + 5
     }
 
     // MARK: With a session
@@ -144,6 +144,8 @@ extension Worker {
             connection.pointee.pool.pointee.idleCount < pool.pointee.idleConnections,
             idleConnections.total < connections.capacity - settings.slots,
             connection.pointee.requests < pool.pointee.requestsPerConnection,
+            !pool.pointee.candidates.isTakenOut(Int(connection.pointee.backend))
+                || mutant(.takenOutKeepsConnections),
             connection.pointee.inKernel.isSubset(of: quiet)
         else {
             closeConnection(number)

@@ -11,6 +11,8 @@ import Telemetry
 extension Worker {
     /// Tries the next candidate; ends the session where there is none left.
     mutating func connectNext(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        // It had a backend that a reload has removed.
+        if session.pointee.pool.pointee.isRetired { moveToSuccessor(session) }
         let pool = session.pointee.pool.pointee.plan
         let choice = Choice(
             key: session.pointee.key, now: now,
@@ -164,8 +166,10 @@ extension Worker {
 
     mutating func connected(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ result: Int32) {
         timers.clear(slot)
-        guard result == 0 else {
-            if result == -EAGAIN, !backend(of: session).pointee.isTCP {
+        guard result == 0, !isEnding(session) else {
+            if isEnding(session) {
+                connectFailed(slot, session, ECANCELED)
+            } else if result == -EAGAIN, !backend(of: session).pointee.isTCP {
                 waitForQueue(slot, session)
             } else {
                 connectFailed(slot, session, -result)
@@ -203,7 +207,8 @@ extension Worker {
     ) {
         counters.pointee.add(.connectFailures)
         tally(.connectFailures, session)
-        session.pointee.connectFailure = Reason(connectErrno: code)
+        session.pointee.connectFailure =
+            isEnding(session) ? .backendRemoved : Reason(connectErrno: code)
         observeFailure(session, since: session.pointee.connectStartedAt)
         if let fault = Fault(ofConnect: session.pointee.connectFailure) { noteFault(session, fault) }
         leaveBackend(slot, session)

@@ -41,7 +41,9 @@ extension Worker {
         }
         record.number("bytes_in", bytesIn)
         record.number("bytes_out", session.pointee.toClient.delivered - exchange.pointee.bytesOutBefore)
-        writeTimes(&record, session, exchange)
+        writeDurations(
+            &record, session, startedAt: exchange.pointee.startedAt, firstByteAt: exchange.pointee.firstByteAt
+        )
         accessLog.buffer.commit(bytes: record.finish())
     }
 
@@ -94,23 +96,5 @@ extension Worker {
         } else if session.pointee.connectFailure != .ok {
             record.word("cause", session.pointee.connectFailure.name)
         }
-    }
-
-    private func writeTimes(
-        _ record: inout RecordWriter, _ session: UnsafeMutablePointer<Session>,
-        _ exchange: UnsafeMutablePointer<Exchange>
-    ) {
-        if session.pointee.waitedMicroseconds > 0 {
-            record.number("wait_us", UInt64(session.pointee.waitedMicroseconds))
-        }
-        if session.pointee.connectedAt != 0 {
-            record.number(
-                "connect_us", (session.pointee.connectedAt &- session.pointee.connectStartedAt) / 1000)
-        }
-        if exchange.pointee.firstByteAt != 0 {
-            record.number(
-                "first_byte_us", (exchange.pointee.firstByteAt &- exchange.pointee.startedAt) / 1000)
-        }
-        record.number("total_us", (now &- exchange.pointee.startedAt) / 1000)
     }
 }

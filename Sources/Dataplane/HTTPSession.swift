@@ -11,6 +11,10 @@ import Telemetry
 extension Worker {
     /// How long a client has to take the last answer and close, once Weir has said all.
     private static var lingerNanoseconds: UInt64 { 5_000_000_000 }
+    /// When Weir drains, a request may be on its way: how long a connection waits for its first one, and for its next
+    /// one. It is answered with `Connection: close`.
+    private static var firstRequestNanoseconds: UInt64 { 5_000_000_000 }
+    private static var lastRequestNanoseconds: UInt64 { 1_000_000_000 }
     /// A request body may be slow, but not slower than this on the whole (bytes a second).
     private static var leastBodyRate: UInt64 { 500 }
 
@@ -38,7 +42,8 @@ extension Worker {
         session.pointee.headScan = HeadScan()
         if session.pointee.toBackend.input.count > 0 {
             readRequest(slot, session)
-        } else if session.pointee.hasClientEnded || (isLeaving(session) && session.pointee.requests > 0) {
+        } else if session.pointee.hasClientEnded || (hasLostListener(session) && session.pointee.requests > 0)
+        {
             finish(slot, session, .ok)
         } else {
             if !session.isInKernel(.receiveFromClient) { resume(slot, session, .toBackend) }
@@ -52,12 +57,13 @@ extension Worker {
             && (session.pointee.toBackend.input.isEmpty || mutant(.pipelinedStopAtHalfClose))
     }
 
-    /// Weir drains: a client that has asked nothing is not waited for.
+    /// Weir drains: a client that asks nothing is not waited for much longer.
     mutating func endAwaiting() {
         for slot in 0..<UInt32(sessions.highWater) where sessions.isLive(slot) {
             let session = sessions[slot]
             if session.pointee.state == .awaiting, session.pointee.toBackend.input.isEmpty {
-                finish(slot, session, .ok)
+                session.pointee.lastActivityAt = now
+                setHTTPTimer(slot, session)
             }
         }
         closeIdleConnections()
@@ -360,14 +366,24 @@ extension Worker {
             if mutant(.headDeadlineProlonged) {
                 return session.pointee.lastActivityAt &+ plan.pointee.requestHeadTimeoutNanoseconds
             }
-            if session.pointee.headStartedAt != 0 {
-                return session.pointee.headStartedAt &+ plan.pointee.requestHeadTimeoutNanoseconds
-            }
-            return session.pointee.lastActivityAt &+ plan.pointee.keepAliveTimeoutNanoseconds
+            return awaitingDeadline(session, plan)
         case .lingering: return session.pointee.lastActivityAt &+ Self.lingerNanoseconds
         case .relaying: return relayingDeadline(session, plan)
         case .connecting, .closing: return UInt64.max
         }
+    }
+
+    private func awaitingDeadline(
+        _ session: UnsafeMutablePointer<Session>, _ plan: UnsafePointer<HTTPPlan>
+    ) -> UInt64 {
+        let deadline =
+            session.pointee.headStartedAt != 0
+            ? session.pointee.headStartedAt &+ plan.pointee.requestHeadTimeoutNanoseconds
+            : session.pointee.lastActivityAt &+ plan.pointee.keepAliveTimeoutNanoseconds
+        guard isLeaving(session), session.pointee.toBackend.input.isEmpty else { return deadline }
+        let patience =
+            session.pointee.requests == 0 ? Self.firstRequestNanoseconds : Self.lastRequestNanoseconds
+        return min(deadline, session.pointee.lastActivityAt &+ patience)
     }
 
     private func relayingDeadline(
@@ -418,7 +434,7 @@ extension Worker {
         switch session.pointee.state {
         case .awaiting:
             if session.pointee.toBackend.input.isEmpty {
-                finish(slot, session, .idleTimeout)
+                finish(slot, session, isLeaving(session) ? .ok : .idleTimeout)
             } else {
                 beginRefused(slot, session, reason: .requestHeadTimeout)
                 answer(slot, session, 408, .requestHeadTimeout)

@@ -27,8 +27,6 @@ enum Hedging: UInt8 {
 extension Worker {
     /// Below this the second request would hardly ever be earlier than the first answer.
     private static var leastHedgeNanoseconds: UInt64 { 5_000_000 }
-    /// Candidates without a kept connection that are passed over.
-    private static var mostPassedOver: Int { 8 }
 
     // MARK: When
 
@@ -79,25 +77,23 @@ extension Worker {
         sendHedge(number)
     }
 
-    /// Takes a place at the next candidate that has an idle connection, and answers that.
+    /// Takes a place at the next candidate, where that has an idle connection, and answers that. Nobody is passed over:
+    /// when the request is tried again, all have their turn.
     private mutating func takeIdle(_ session: UnsafeMutablePointer<Session>) -> UInt32? {
         let pool = session.pointee.pool
-        let choice = Choice(key: session.pointee.key, now: now, sticky: nil)
-        // Where nobody is found, all have their turn when the request is tried again.
         var sequence = session.pointee.sequence
-        for _ in 0..<Self.mostPassedOver {
-            guard let index = pool.pointee.policy.take(&sequence, choice) else { return nil }
-            let number = idleConnections.newest(pool, backend: UInt16(index))
-            // Whoever is on trial is tried by requests of its own.
-            if sequence.trial != .noTrial {
-                pool.pointee.plan.pointee.health.endTrial(index, sequence.trial)
-            } else if number != BackendConnection.none {
-                session.pointee.sequence = sequence
-                return number
-            }
+        let choice = Choice(key: session.pointee.key, now: now, sticky: nil)
+        guard let index = pool.pointee.policy.take(&sequence, choice) else { return nil }
+        let number = idleConnections.newest(pool, backend: UInt16(index))
+        // Whoever is on trial is tried by requests of its own.
+        let isOnTrial = sequence.trial != .noTrial
+        if isOnTrial { pool.pointee.plan.pointee.health.endTrial(index, sequence.trial) }
+        guard !isOnTrial, number != BackendConnection.none else {
             pool.pointee.plan.pointee.candidates.release(index)
+            return nil
         }
-        return nil
+        session.pointee.sequence = sequence
+        return number
     }
 
     private mutating func sendHedge(_ number: UInt32) {

@@ -57,6 +57,10 @@ extension Worker {
                 expect(
                     connection.pointee.inKernel.contains(InKernel(.receiveFromBackend)),
                     "an idle connection's end would be noticed")
+                expect(
+                    !connection.pointee.pool.pointee.plan.pointee.candidates
+                        .isTakenOut(Int(connection.pointee.backend)),
+                    "nothing is kept to a backend that is drained or disabled")
             case .hedging: checkHedging(connection, number)
             case .closing: expect(!connection.pointee.inKernel.isEmpty, "who closes waits for the kernel")
             }
@@ -261,12 +265,14 @@ extension Worker {
             "the process counts its multishot accepts")
     }
 
-    /// A pool's counts are its sessions.
+    /// A pool's counts are its sessions, those of backends that were removed among them.
     private func checkLoad(ofPool number: Int) {
+        let pool = epoch.pointee.snapshot.pool(number)
+        let load = pool.pointee.load
         var (active, waiting, retries) = (0, 0, 0)
         for slot in 0..<UInt32(sessions.highWater) where sessions.isLive(slot) {
             let session = sessions[slot]
-            guard session.pointee.pool == epoch.pointee.pools[number] else { continue }
+            guard session.pointee.pool.pointee.plan.pointee.load == load else { continue }
             if session.pointee.holdsPoolPlace { active += 1 }
             if session.pointee.isPending { waiting += 1 }
             if session.pointee.exchange != Exchange.none, exchange(session).pointee.holdsRetry {
@@ -276,8 +282,6 @@ extension Worker {
                 !session.pointee.holdsPoolPlace || session.pointee.holdsBackend,
                 "who has a place in a pool has a backend")
         }
-        let pool = epoch.pointee.snapshot.pool(number)
-        let load = pool.pointee.load
         expect(active == load.pointee.active.load(ordering: .relaxed), "a pool's places are its sessions")
         expect(active <= pool.pointee.breaker.maxSessions, "a pool has no more sessions than it may")
         expect(waiting == load.pointee.pending.load(ordering: .relaxed), "a pool counts who waits for it")

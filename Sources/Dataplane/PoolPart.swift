@@ -69,6 +69,9 @@ final class PoolPart {
                 made.health.inherit(Int(new), from: before.plan.pointee.health, old)
             }
         }
+        for (index, backend) in backends.enumerated() {
+            if let state = backend.state.asHealthHasIt { made.health.order(index, state) }
+        }
         let plan = UnsafeMutablePointer<PoolPlan>.allocate(capacity: 1)
         plan.initialize(to: made)
         self.plan = plan
@@ -168,7 +171,18 @@ final class PoolPart {
             breaker: BreakerPlan(
                 maxSessions: pool.breaker.maxSessions ?? Int.max, maxPending: pool.breaker.maxPending,
                 pendingTimeoutNanoseconds: pool.breaker.pendingTimeoutNanoseconds),
-            load: UnsafePointer(counters.load))
+            endAfterRemovalNanoseconds: pool.endAfterRemovalNanoseconds, load: UnsafePointer(counters.load))
+    }
+}
+
+extension OperatedState {
+    /// nil where health decides.
+    fileprivate var asHealthHasIt: BackendState? {
+        switch self {
+        case .enabled: nil
+        case .draining: .draining
+        case .disabled: .disabled
+        }
     }
 }
 
@@ -181,6 +195,14 @@ extension SocketAddress {
 }
 
 extension Pool {
+    fileprivate var endAfterRemovalNanoseconds: UInt64 {
+        switch onRemove {
+        case .drain: drainNanoseconds
+        case .keep: UInt64.max
+        case .close: 0
+        }
+    }
+
     /// As equal as two pools can be that stand at different places of a file.
     var withoutPositions: Pool {
         var pool = self

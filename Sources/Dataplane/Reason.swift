@@ -56,6 +56,8 @@ public enum Reason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     case overloaded
     /// Weir stopped, or its drain time ran out.
     case shutdown
+    /// The backend is in the configuration no more, and its sessions were to end.
+    case backendRemoved
 
     /// As the log has it.
     public var name: StaticString {
@@ -86,6 +88,7 @@ public enum Reason: UInt8, CaseIterable, BitwiseCopyable, Sendable {
         case .noRoute: "no_route"
         case .overloaded: "overloaded"
         case .shutdown: "shutdown"
+        case .backendRemoved: "backend_removed"
         }
     }
 

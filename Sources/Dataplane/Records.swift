@@ -37,11 +37,16 @@ extension Worker {
         }
         record.number("bytes_in", session.pointee.toBackend.received)
         record.number("bytes_out", session.pointee.toClient.delivered)
-        writeDurations(session, &record)
+        writeDurations(
+            &record, session, startedAt: session.pointee.acceptedAt, firstByteAt: session.pointee.firstByteAt)
         accessLog.buffer.commit(bytes: record.finish())
     }
 
-    private func writeDurations(_ session: UnsafeMutablePointer<Session>, _ record: inout RecordWriter) {
+    /// `startedAt` is when the session was accepted, or its request began.
+    func writeDurations(
+        _ record: inout RecordWriter, _ session: UnsafeMutablePointer<Session>, startedAt: UInt64,
+        firstByteAt: UInt64
+    ) {
         if session.pointee.waitedMicroseconds > 0 {
             record.number("wait_us", UInt64(session.pointee.waitedMicroseconds))
         }
@@ -49,11 +54,8 @@ extension Worker {
             record.number(
                 "connect_us", (session.pointee.connectedAt &- session.pointee.connectStartedAt) / 1000)
         }
-        if session.pointee.firstByteAt != 0 {
-            record.number(
-                "first_byte_us", (session.pointee.firstByteAt &- session.pointee.acceptedAt) / 1000)
-        }
-        record.number("total_us", (now &- session.pointee.acceptedAt) / 1000)
+        if firstByteAt != 0 { record.number("first_byte_us", (firstByteAt &- startedAt) / 1000) }
+        record.number("total_us", (now &- startedAt) / 1000)
     }
 
     /// Nanoseconds since 1970, stepped with the worker's clock and set right once a second.

@@ -63,6 +63,8 @@ public struct PoolPlan {
     /// Requests of one connection; `Int.max` where there is no limit.
     public let requestsPerConnection: Int
     let breaker: BreakerPlan
+    /// How long sessions of a backend that is removed may go on; `UInt64.max` for ever.
+    let endAfterRemovalNanoseconds: UInt64
     let load: UnsafePointer<PoolLoad>
 }
 

@@ -22,6 +22,8 @@ extension Worker {
             follow(slot, sessions[slot])
         }
         moveIdleConnections()
+        forgetPlaces(last)
+        endLeftBehind()
         followSockets(last)
         next.pointee.noteTaken()
     }
@@ -31,9 +33,9 @@ extension Worker {
             let pool = last.pointee.pools[index]
             switch epoch.pointee.heirs[index] {
             case .itself: break
-            case .removed: pool.pointee.isRetired = true
+            case .removed: retire(pool, endAfter: pool.pointee.plan.pointee.endAfterRemovalNanoseconds)
             case .replaced(let successor, let newIndex, let keepsOrder):
-                pool.pointee.isRetired = true
+                retire(pool, endAfter: successor.pointee.plan.pointee.endAfterRemovalNanoseconds)
                 pool.pointee.successor = successor
                 pool.pointee.newIndex = newIndex
                 pool.pointee.keepsOrder = keepsOrder
@@ -41,6 +43,17 @@ extension Worker {
                 successor.pointee.bulkHint = pool.pointee.bulkHint
             }
         }
+    }
+
+    private func retire(_ pool: UnsafeMutablePointer<WorkerPool>, endAfter nanoseconds: UInt64) {
+        pool.pointee.isRetired = true
+        let (end, isFar) = now.addingReportingOverflow(nanoseconds)
+        pool.pointee.endsAt = isFar ? UInt64.max : end
+    }
+
+    /// Their memory is the next configuration's, which may go before the pools of the last one do.
+    private func forgetPlaces(_ last: UnsafeMutablePointer<Epoch>) {
+        for index in 0..<epoch.pointee.heirCount { last.pointee.pools[index].pointee.newIndex = nil }
     }
 
     // MARK: Sessions
@@ -53,8 +66,7 @@ extension Worker {
         if session.pointee.pool.pointee.isRetired, !session.pointee.isPending { moveToSuccessor(session) }
         guard session.pointee.state == .awaiting else { return }
         followReload(session)
-        let isGone = session.pointee.currentListener == Session.noListener
-        if isGone, session.pointee.toBackend.input.isEmpty { finish(slot, session, .ok) }
+        if hasLostListener(session), session.pointee.toBackend.input.isEmpty { finish(slot, session, .ok) }
     }
 
     /// An exchange is over: the next one goes by the configuration that holds now.
@@ -76,19 +88,34 @@ extension Worker {
         session.pointee.listener = session.pointee.currentListener
     }
 
-    /// The listener is gone: what was asked is answered, and then the connection ends.
+    /// Weir drains, or the listener is gone: what was asked is answered, and then the connection ends.
     func isLeaving(_ session: UnsafeMutablePointer<Session>) -> Bool {
-        command != .run || session.pointee.currentListener == Session.noListener
+        command != .run || hasLostListener(session)
     }
 
-    /// Counts the session in the version of its pool that holds now. One whose backend is gone stays.
-    private mutating func moveToSuccessor(_ session: UnsafeMutablePointer<Session>) {
+    /// A reload took its listener away.
+    func hasLostListener(_ session: UnsafeMutablePointer<Session>) -> Bool {
+        session.pointee.currentListener == Session.noListener
+    }
+
+    /// Counts the session in the version of its pool that holds now. One whose backend is gone stays until it chooses
+    /// anew.
+    mutating func moveToSuccessor(_ session: UnsafeMutablePointer<Session>) {
         let pool = session.pointee.pool
+        // One that stayed the last time.
+        if let next = pool.pointee.successor, next.pointee.isRetired {
+            pool.pointee.successor = next.pointee.successor
+        }
         guard let successor = pool.pointee.successor else { return }
-        let wasTried = session.pointee.attempts > 0 || session.pointee.holdsBackend
-        let backend = wasTried ? pool.pointee.successorIndex(session.pointee.backend) : 0
-        guard let backend else { return }
         if session.pointee.exchange != Exchange.none { dropHedge(exchange(session)) }
+        let wasTried = session.pointee.attempts > 0 || session.pointee.holdsBackend
+        let place = wasTried ? pool.pointee.successorIndex(session.pointee.backend) : 0
+        if place == nil {
+            if session.pointee.holdsBackend { return }
+            // Whom it tried is nobody here.
+            session.pointee.attempts = 0
+        }
+        let backend = place ?? 0
         if session.pointee.holdsBackend {
             successor.pointee.plan.pointee.candidates.adopt(Int(backend))
             pool.pointee.plan.pointee.candidates.release(Int(session.pointee.backend))
@@ -150,6 +177,7 @@ extension Worker {
             let pool = connection.pointee.pool
             guard let successor = pool.pointee.successor,
                 let backend = pool.pointee.successorIndex(connection.pointee.backend),
+                !successor.pointee.plan.pointee.candidates.isTakenOut(Int(backend)),
                 successor.pointee.idleCount < successor.pointee.plan.pointee.idleConnections
             else {
                 closeConnection(number)

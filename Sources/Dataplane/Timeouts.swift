@@ -22,6 +22,7 @@ extension Worker {
     private var pipeTimer: UInt32 { choreTimer + 1 }
     private var logTimer: UInt32 { choreTimer + 2 }
     var pendingTimer: UInt32 { choreTimer + 3 }
+    var removalTimer: UInt32 { choreTimer + 4 }
 
     /// How long the kernel may sleep.
     func timeUntilNextDeadline() -> UInt64 {
@@ -59,6 +60,8 @@ extension Worker {
                 // The turn's end writes what has waited.
             } else if timer == pendingTimer {
                 // The turn's end looks who may go on.
+            } else if timer == removalTimer {
+                endLeftBehind()
             } else if timer == pipeTimer {
                 pipes.closeUnused()
                 schedulePipeCheck()

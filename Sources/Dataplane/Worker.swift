@@ -26,6 +26,7 @@ public struct WorkerSettings {
     public var listeners: [ListeningSocket]
     public var accessLog: LogSink
     public var eventLog: LogSink
+    public var logMemory: WorkerLogMemory
     /// No other worker shares the counts.
     public var isAlone = false
     /// How many connections may wait in the queue of a listening socket (listen(2)).
@@ -39,7 +40,8 @@ public struct WorkerSettings {
 
     public init(
         index: Int, port: KernelPort, seed: UInt64, slots: Int, buffers: Int, bufferSizeBytes: Int,
-        wakeDescriptor: Int32, listeners: [ListeningSocket], accessLog: LogSink, eventLog: LogSink
+        wakeDescriptor: Int32, listeners: [ListeningSocket], accessLog: LogSink, eventLog: LogSink,
+        logMemory: WorkerLogMemory
     ) {
         self.index = index
         self.port = port
@@ -51,6 +53,7 @@ public struct WorkerSettings {
         self.listeners = listeners
         self.accessLog = accessLog
         self.eventLog = eventLog
+        self.logMemory = logMemory
     }
 }
 
@@ -155,12 +158,12 @@ public struct Worker: ~Copyable {
         exchanges = Slab(capacity: settings.slots)
         http = HTTPMemory(epoch.pointee.snapshot, exchanges: settings.slots)
         let acceptorLimit = Self.acceptorLimit(settings.listeners.count)
-        timers = TimerWheel(capacity: settings.slots + acceptorLimit + 4 + connectionSlots, now: now)
+        timers = TimerWheel(capacity: settings.slots + acceptorLimit + 5 + connectionSlots, now: now)
         starved = StarvedList(slots: settings.slots)
         pending = PendingQueues(slots: settings.slots)
         pipes = PipePool(port: port, limit: settings.pipes)
-        accessLog = WorkerLog(settings.accessLog, index: 0)
-        eventLog = WorkerLog(settings.eventLog, index: 1)
+        accessLog = WorkerLog(settings.accessLog, settings.logMemory.access, index: 0)
+        eventLog = WorkerLog(settings.eventLog, settings.logMemory.events, index: 1)
         self.epoch = epoch
         self.shared = shared
         self.counters = counters

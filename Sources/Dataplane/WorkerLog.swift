@@ -23,16 +23,35 @@ public struct LogSink: Sendable {
     public static let off = LogSink(descriptor: -1, format: .json, writeLimitBytes: 0)
 }
 
+/// Where a worker's records stand: those that its sinks have not taken, and the newest of the others, for who looks.
+/// Outlives the worker.
+public struct WorkerLogMemory: Sendable {
+    public let access: LogMemory
+    public let events: LogMemory
+
+    private static let accessBytes = 1 << 20
+    private static let eventBytes = 1 << 18
+    /// Bytes that one takes.
+    static let byteCount = accessBytes + eventBytes
+
+    public init() {
+        access = LogMemory(byteCount: Self.accessBytes)
+        events = LogMemory(byteCount: Self.eventBytes)
+    }
+
+    /// The worker is gone, and nobody reads any more.
+    public func deallocate() {
+        access.deallocate()
+        events.deallocate()
+    }
+}
+
 /// A log of a worker: its buffer, and what of it is in the kernel.
 struct WorkerLog: ~Copyable {
-    private static let halfBytes = 512 * 1024
     /// Records wait for others to share a write with, but no longer than this.
     static let longestWaitNanoseconds: UInt64 = 10_000_000
     /// So many bytes are worth a write of their own.
     private static let worthwhileBytes = 32 * 1024
-    /// Bytes that one takes.
-    static var bytes: Int { 2 * halfBytes }
-
     let sink: LogSink
     /// Slot in the tokens of its writes.
     let index: Int
@@ -44,10 +63,10 @@ struct WorkerLog: ~Copyable {
     /// Lost records that were not reported yet.
     var unreported: UInt64 = 0
 
-    init(_ sink: LogSink, index: Int) {
+    init(_ sink: LogSink, _ memory: LogMemory, index: Int) {
         self.sink = sink
         self.index = index
-        buffer = LogBuffer(halfBytes: Self.halfBytes)
+        buffer = LogBuffer(memory)
     }
 
     var isOn: Bool { sink.descriptor >= 0 }

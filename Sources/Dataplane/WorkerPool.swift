@@ -27,9 +27,12 @@ public struct WorkerPool: ~Copyable {
     var isRetired = false
     /// What has replaced it, with the places of its backends in that; nil where it was removed.
     var successor: UnsafeMutablePointer<WorkerPool>?
+    /// While the worker goes over.
     var newIndex: UnsafePointer<UInt16>?
     /// The successor has the same backends in the same order.
     var keepsOrder = false
+    /// Once it is retired: when sessions of backends end that are not in the successor.
+    var endsAt = UInt64.max
     /// Sessions and idle connections that name it. The worker alone writes it, the control thread waits for 0.
     private let userCount = Atomic<Int>(0)
 

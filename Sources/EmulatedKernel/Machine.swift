@@ -65,8 +65,8 @@ struct Machine: ~Copyable {
     mutating func submitAndWait(timeoutNanoseconds: UInt64) -> Int32 {
         queues.flushBacklog()
         let submitted = submitQueued()
-        runReady()
-        runStalled()
+        retryAll(from: operations.ready.first)
+        retryAll(from: operations.stalled.first)
         let hasWork = queues.hasCompletions || operations.ready.count > 0
         if hasWork || timeoutNanoseconds == 0 {
             // Every other turn is enough to look for events while there is work without them.
@@ -91,7 +91,7 @@ struct Machine: ~Copyable {
             let pause = stalls ? min(remaining, Self.stalledPauseNanoseconds) : remaining
             let result = harvest(timeoutNanoseconds: pause)
             if result < 0 { return result }
-            runStalled()
+            retryAll(from: operations.stalled.first)
             if queues.hasCompletions { return 0 }
             guard isBounded else { continue }
             let elapsed = monotonicNow() &- start
@@ -100,17 +100,9 @@ struct Machine: ~Copyable {
         }
     }
 
-    private mutating func runReady() {
-        var link = operations.ready.first
-        while link != 0 {
-            let next = operations[link - 1].pointee.nextInQueue
-            retry(link - 1)
-            link = next
-        }
-    }
-
-    private mutating func runStalled() {
-        var link = operations.stalled.first
+    /// Tries each operation of a queue.
+    private mutating func retryAll(from first: UInt32) {
+        var link = first
         while link != 0 {
             let next = operations[link - 1].pointee.nextInQueue
             retry(link - 1)

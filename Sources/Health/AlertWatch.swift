@@ -81,7 +81,7 @@ public struct AlertWatch: Sendable {
     }
 
     private let errorRatePercent: UInt64
-    /// Oldest first; the first is what the window is counted from.
+    /// Oldest first; the first is what the window is counted from. None before the first look after `countAnew`.
     private var samples: [Sample]
     private var lasting: [Lasting?] = Array(repeating: nil, count: AlertCondition.allCases.count)
 
@@ -89,6 +89,22 @@ public struct AlertWatch: Sendable {
     public init(errorRatePercent: Int, now: UInt64) {
         self.errorRatePercent = UInt64(errorRatePercent)
         samples = [Sample(at: now, tries: 0, failures: 0)]
+    }
+
+    /// The pool has other backends, and their counts are others: rates are of what comes from the next look on.
+    /// Alerts go on.
+    public mutating func countAnew() { samples = [] }
+
+    /// The pool is gone: what lasted is over.
+    public mutating func end() -> [Alert] {
+        defer { lasting = Array(repeating: nil, count: lasting.count) }
+        return AlertCondition.allCases.compactMap { condition in
+            lasting[Int(condition.rawValue)].map { known in
+                Alert(
+                    condition: condition, isOver: true, usable: 0, backends: 0, tries: 0, failures: 0,
+                    lastedNanoseconds: known.heldLast - known.began)
+            }
+        }
     }
 
     /// Call it as often as wanted, with a clock in nanoseconds.
@@ -121,7 +137,7 @@ public struct AlertWatch: Sendable {
 
     /// Tries and failures within the window.
     private mutating func note(_ sight: PoolSight, _ now: UInt64) -> (tries: UInt64, failures: UInt64) {
-        if now - samples[samples.count - 1].at >= Self.sampleNanoseconds {
+        if samples.last.map({ now - $0.at >= Self.sampleNanoseconds }) ?? true {
             samples.append(Sample(at: now, tries: sight.tries, failures: sight.failures))
         }
         while samples.count > 1, now - samples[1].at >= Self.windowNanoseconds { samples.removeFirst() }

@@ -19,7 +19,10 @@ public struct HealthChange: Equatable, Sendable {
         case slowStartOver
         case failsLess(failed: Int, of: Int)
         case noFailure(forNanoseconds: UInt64)
+        /// By an operator.
         case ordered
+        /// The process whose place this one took had found it so.
+        case handedOver
     }
 
     public var pool: Int
@@ -51,6 +54,7 @@ public struct HealthChange: Equatable, Sendable {
             case .failsLess(let failed, let all): "\(failed) of the last \(all) failed"
             case .noFailure(let length): "no failure for \(seconds(length))"
             case .ordered: "by order"
+            case .handedOver: "as the process before left it"
             }
         return to == .ejected ? "\(cause); back in \(seconds(backInNanoseconds))" : cause
     }

@@ -1,7 +1,8 @@
-// Whatever time, checks and operators do to backends, and nobody else: it notices what workers did, ends
-// ejections, warms up, and turns verdicts of checks into states. One thread drives it, with the clock passed in.
+// Whatever time and checks do to backends, and nobody else: it notices what workers did, ends ejections, warms up, and
+// turns verdicts of checks into states. One thread drives it, with the clock passed in.
 //
 //   tick(now) -> what changed since the last one is noticed -> those that wait for a time are advanced
+//   follow(configuration) -> what operators want of backends is noticed, and whom they give back comes back
 
 import Balancing
 import Base
@@ -27,14 +28,28 @@ public struct Keeper {
         }
     }
 
-    /// Another configuration holds. What is known of backends that it keeps goes on.
-    public mutating func follow(_ successions: [Succession]) {
+    /// Another configuration holds, which nobody has used yet. What is known of backends that it keeps goes on.
+    public mutating func follow(
+        _ successions: [Succession], now: UInt64, _ report: (HealthEvent) -> Void
+    ) {
         let old = pools
         pools = successions.map { succession in
             guard let before = succession.before else { return PoolKeeper(succession.health) }
             if succession.isSame { return old[before] }
             return PoolKeeper(succession.health, after: old[before], succession.backends)
         }
+        for (index, succession) in successions.enumerated() {
+            guard let before = succession.before, !succession.isSame else { continue }
+            pools[index].obey(index, after: old[before], succession.backends, now, report)
+        }
+    }
+
+    /// The process whose place this one takes had found a backend in a state that takes nothing. It stays so here until
+    /// what ends that has happened; where nothing could, it is healthy. Before any worker serves.
+    public mutating func adopt(
+        _ state: BackendState, pool: Int, backend: Int, now: UInt64, _ report: (HealthEvent) -> Void
+    ) {
+        pools[pool].adopt(state, pool, backend, now, report)
     }
 
     /// Call it about every tenth of a second; what is due happens then.
@@ -48,15 +63,6 @@ public struct Keeper {
     ) {
         pools[pool].noteCheck(pool, backend, failure, now, report)
     }
-
-    /// An operator's word. It holds until `enable`.
-    public mutating func order(
-        _ order: Order, pool: Int, backend: Int, now: UInt64, _ report: (HealthEvent) -> Void
-    ) {
-        pools[pool].obey(order, pool, backend, now, report)
-    }
-
-    public enum Order: Sendable { case enable, drain, disable }
 }
 
 /// What the keeper remembers of one backend.
@@ -90,7 +96,9 @@ private struct PoolKeeper {
 
     init(_ health: PoolHealth) {
         self.health = health
-        backends = Array(repeating: KeptBackend(), count: health.candidates.count)
+        backends = (0..<health.candidates.count).map {
+            KeptBackend(state: health.candidates.standing($0).state)
+        }
     }
 
     init(_ health: PoolHealth, after before: PoolKeeper, _ places: [Int?]) {
@@ -102,7 +110,9 @@ private struct PoolKeeper {
             // Where `PoolHealth.inherit` made it another one, as that says.
             backends[index].state = health.candidates.standing(index).state
             backends[index].trial = .noTrial
-            if health.rules.checks == nil { backends[index].checks = CheckCount() }
+            // Who is not checked any more is asked anew when it is.
+            let isChecked = health.rules.checks != nil && backends[index].state != .disabled
+            if !isChecked { backends[index].checks = CheckCount() }
         }
     }
 
@@ -242,7 +252,7 @@ private struct PoolKeeper {
         }
     }
 
-    // MARK: - Checks and orders
+    // MARK: - Checks and operators
 
     mutating func noteCheck(
         _ pool: Int, _ index: Int, _ failure: String?, _ now: UInt64, _ report: (HealthEvent) -> Void
@@ -264,18 +274,70 @@ private struct PoolKeeper {
         notice(pool, now, report)
     }
 
+    /// What operators want of backends is in their standings already. Whom they took out is reported; whom they gave
+    /// back, and who joined, comes into rotation.
     mutating func obey(
-        _ order: Keeper.Order, _ pool: Int, _ index: Int, _ now: UInt64, _ report: (HealthEvent) -> Void
+        _ pool: Int, after before: PoolKeeper, _ places: [Int?], _ now: UInt64,
+        _ report: (HealthEvent) -> Void
     ) {
-        notice(pool, now, report)
-        let isOut = backends[index].state.isOrdered
-        switch order {
-        case .drain: set(index, .draining, pool, .ordered, now, report)
-        case .disable: set(index, .disabled, pool, .ordered, now, report)
-        case .enable where isOut && backends[index].checks.verdict == .failing:
-            set(index, .unhealthy, pool, .ordered, now, report)
-        case .enable where isOut: admit(index, pool, .ordered, now, report)
-        case .enable: break
+        for (index, place) in places.enumerated() {
+            let state = candidates.standing(index).state
+            let last = place.map { before.backends[$0].state }
+            if state.isOrdered {
+                if let last { note(index, from: last, to: state, .ordered, pool, now, report) }
+            } else if let last, last.isOrdered {
+                comeBack(index, from: last, pool, now, report)
+            } else if last == nil {
+                join(index, now)
+            }
+        }
+    }
+
+    /// Unless its checks say otherwise; nobody else uses this version of the pool yet.
+    private mutating func comeBack(
+        _ index: Int, from last: BackendState, _ pool: Int, _ now: UInt64, _ report: (HealthEvent) -> Void
+    ) {
+        forgetFailures(index)
+        backends[index].servesSince = now
+        let isFailing = backends[index].checks.verdict == .failing
+        let isSlow = health.rules.slowStartNanoseconds > 0
+        let state: BackendState = isFailing ? .unhealthy : isSlow ? .warming : .healthy
+        candidates.change(index, from: .healthy, to: Standing(state, share: share(state)))
+        note(index, from: last, to: state, .ordered, pool, now, report)
+    }
+
+    /// It is new: slowly where the pool says so.
+    private mutating func join(_ index: Int, _ now: UInt64) {
+        backends[index].servesSince = now
+        guard health.rules.slowStartNanoseconds > 0 else { return }
+        candidates.change(index, from: .healthy, to: Standing(.warming, share: share(.warming)))
+        backends[index].state = .warming
+        backends[index].since = now
+    }
+
+    /// At the beginning of a state.
+    private func share(_ state: BackendState) -> Int {
+        state == .warming ? SlowStart.leastShare : Standing.wholeShare
+    }
+
+    mutating func adopt(
+        _ state: BackendState, _ pool: Int, _ index: Int, _ now: UInt64, _ report: (HealthEvent) -> Void
+    ) {
+        switch state {
+        case .healthy, .warming, .degraded: break
+        case .draining, .disabled: set(index, state, pool, .ordered, now, report)
+        case .unhealthy:
+            if health.rules.checks != nil { set(index, .unhealthy, pool, .handedOver, now, report) }
+        case .ejected:
+            guard backends[index].state == .healthy, health.adoptEjection(index) else { return }
+            var change = HealthChange(
+                pool: pool, backend: index, from: .healthy, to: .ejected, cause: .handedOver)
+            (backends[index].state, backends[index].since) = (.ejected, now)
+            backends[index].ejections = 1
+            backends[index].ejectionNanoseconds = passive.ejection(number: 1)
+            change.backInNanoseconds = backends[index].ejectionNanoseconds
+            change.repetition = 1
+            report(.change(change))
         }
         notice(pool, now, report)
     }
@@ -305,21 +367,25 @@ private struct PoolKeeper {
         _ index: Int, _ state: BackendState, _ pool: Int, _ cause: HealthChange.Cause, _ now: UInt64,
         _ report: (HealthEvent) -> Void
     ) {
-        let share = state == .warming ? SlowStart.leastShare : Standing.wholeShare
         var old = candidates.standing(index)
         while old.state != state {
             guard state.takesNothing || old.state == backends[index].state else { return }
-            if candidates.change(index, from: old, to: Standing(state, share: share)) {
+            if candidates.change(index, from: old, to: Standing(state, share: share(state))) {
                 if old.state == .ejected { health.giveBackSeat() }
                 break
             }
             old = candidates.standing(index)
         }
-        guard backends[index].state != state else { return }
-        report(
-            .change(
-                HealthChange(pool: pool, backend: index, from: backends[index].state, to: state, cause: cause)
-            ))
+        note(index, from: backends[index].state, to: state, cause, pool, now, report)
+    }
+
+    /// It is in another state.
+    private mutating func note(
+        _ index: Int, from last: BackendState, to state: BackendState, _ cause: HealthChange.Cause,
+        _ pool: Int, _ now: UInt64, _ report: (HealthEvent) -> Void
+    ) {
+        guard last != state else { return }
+        report(.change(HealthChange(pool: pool, backend: index, from: last, to: state, cause: cause)))
         backends[index].state = state
         backends[index].since = now
         backends[index].wasOnTrial = false

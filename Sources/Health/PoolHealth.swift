@@ -67,9 +67,11 @@ public struct PoolHealth: BitwiseCopyable, @unchecked Sendable {
     }
 
     /// What is known of a backend in another version of the pool holds in this one. Nobody else uses this one yet.
-    /// It is healthy where what it has could never end: as many are ejected as may be, or nobody checks it.
+    /// It is healthy where what it has could never end: as many are ejected as may be, or nobody checks it. An
+    /// operator's word is the configuration's, not health's: `order` says it anew.
     public func inherit(_ index: Int, from other: PoolHealth, _ otherIndex: Int) {
         let standing = other.candidates.standing(otherIndex)
+        if standing.state.isOrdered { return }
         if standing.state == .unhealthy, rules.checks == nil { return }
         if standing.state == .ejected, !takeSeat() { return }
         // The session that is its trial counts in the other version: another may be it here.
@@ -84,6 +86,21 @@ public struct PoolHealth: BitwiseCopyable, @unchecked Sendable {
         unsafe new.pointee.firstFaultAt.store(first, ordering: .relaxed)
         let last = unsafe old.pointee.lastFaultAt.load(ordering: .relaxed)
         unsafe new.pointee.lastFaultAt.store(last, ordering: .relaxed)
+    }
+
+    /// Another process had ejected it. False where as many are ejected as may be.
+    func adoptEjection(_ index: Int) -> Bool {
+        guard isPassive, candidates.standing(index) == .healthy, takeSeat() else { return false }
+        candidates.change(index, from: .healthy, to: Standing(.ejected))
+        return true
+    }
+
+    /// An operator wants the backend drained or disabled. Nobody else uses this version of the pool yet.
+    public func order(_ index: Int, _ state: BackendState) {
+        precondition(state.isOrdered, "health decides about the other states")
+        let standing = candidates.standing(index)
+        candidates.change(index, from: standing, to: Standing(state))
+        if standing.state == .ejected { giveBackSeat() }
     }
 
     func record(_ index: Int) -> UnsafePointer<BackendRecord> {

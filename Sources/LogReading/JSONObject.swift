@@ -48,6 +48,28 @@ public enum JSONObject {
         reader.skipWhitespace()
         return reader.isAtEnd ? members : nil
     }
+
+    /// The string that the octets are, quotes included; nil where they are anything else.
+    static func string(_ octets: ArraySlice<UInt8>) -> String? {
+        var reader = JSONReader(bytes: Array(octets))
+        guard case .string(let text)? = reader.value(depth: 0), reader.isAtEnd else { return nil }
+        return text
+    }
+
+    /// How many octets the string takes that they begin with; nil where it has no end.
+    static func stringLength(_ octets: ArraySlice<UInt8>) -> Int? {
+        var isEscaped = false
+        for (index, octet) in octets.enumerated().dropFirst() {
+            if isEscaped {
+                isEscaped = false
+            } else if octet == UInt8(ascii: "\\") {
+                isEscaped = true
+            } else if octet == UInt8(ascii: "\"") {
+                return index + 1
+            }
+        }
+        return nil
+    }
 }
 
 /// A position in the line. Each function reads one thing and answers nil where it is not there; nil ends

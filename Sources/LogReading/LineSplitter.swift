@@ -10,6 +10,8 @@ public struct LineSplitter: Sendable {
         public let bytes: [UInt8]
         /// True where the line was longer than the limit.
         public let wasCut: Bool
+
+        public init(bytes: [UInt8], wasCut: Bool) { (self.bytes, self.wasCut) = (bytes, wasCut) }
     }
 
     private var unfinished: [UInt8] = []

@@ -38,9 +38,9 @@ public struct LogRecord: Sendable {
     public private(set) var level: String?
     public private(set) var event: String?
 
-    /// Nil where the line is no JSON object.
+    /// Nil where the line is neither a JSON object nor in the text format.
     public init?(_ line: [UInt8]) {
-        guard let members = JSONObject.members(of: line) else { return nil }
+        guard let members = JSONObject.members(of: line) ?? TextLine.members(of: line) else { return nil }
         self.members = members
         for member in members { read(member) }
         if event != nil {

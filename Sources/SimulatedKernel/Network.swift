@@ -198,10 +198,7 @@ extension SimulatedKernel {
         if connection.pointee.peerSentReset { return }
         connection.pointee.peerSentReset = true
         connection.pointee.isPeerClosed = true
-        let ordered = max(arrivalTime(), connection.pointee.toUs.lastArrival)
-        // What is on the way comes first, or is overtaken and lost.
-        let time = random.next() & 1 == 0 ? ordered : now + plan.latencyNanoseconds
-        schedule(.resetArrivesAtUs, at: time, index: index)
+        scheduleReset(.resetArrivesAtUs, index, lastArrival: connection.pointee.toUs.lastArrival)
     }
 
     func resetByUs(_ index: Int32) {
@@ -209,9 +206,14 @@ extension SimulatedKernel {
         if connection.pointee.weSentReset { return }
         connection.pointee.weSentReset = true
         connection.pointee.isOurEndClosed = true
-        let ordered = max(arrivalTime(), connection.pointee.toPeer.lastArrival)
+        scheduleReset(.resetArrivesAtPeer, index, lastArrival: connection.pointee.toPeer.lastArrival)
+    }
+
+    /// What is on the way comes first, or is overtaken and lost.
+    private func scheduleReset(_ arrival: Event.Kind, _ index: Int32, lastArrival: UInt64) {
+        let ordered = max(arrivalTime(), lastArrival)
         let time = random.next() & 1 == 0 ? ordered : now + plan.latencyNanoseconds
-        schedule(.resetArrivesAtPeer, at: time, index: index)
+        schedule(arrival, at: time, index: index)
     }
 
     // MARK: The worker closes

@@ -86,6 +86,8 @@ public final class SimulatedKernel {
     /// Sockets that were refused for want of descriptors.
     public internal(set) var socketsRefused: UInt64 = 0
     public internal(set) var overflowCount: UInt64 = 0
+    /// When completions last waited for room in the queue: until then the worker could not know of them.
+    public private(set) var overflowedAt: UInt64 = 0
     /// When a buffer was last there to be taken after there was none.
     public internal(set) var buffersBackAt: UInt64 = 0
     public private(set) var isStalled = false
@@ -122,6 +124,7 @@ public final class SimulatedKernel {
     func submitAndWait(timeoutNanoseconds: UInt64) -> Int32 {
         guard let queues else { return -EBADF }
         now += 500 + draw(upTo: plan.turnNanoseconds)
+        if queues.pointee.isFull { overflowedAt = now }
         queues.pointee.flushBacklog()
         holdAccepts()
         // Completions that are there before the entries are read race with the cancels among them.

@@ -32,11 +32,11 @@ public struct Coverage {
     /// Reasons are of two kinds: why a session ended, and why its last connect failed.
     private static func isCause(_ name: String) -> Bool {
         name.hasPrefix("connect_")
-            || ["timeout_connect", "backends_full", "out_of_descriptors"].contains(name)
+            || ["timeout_connect", "backends_full", "out_of_descriptors", "backend_removed"].contains(name)
     }
 
     private static func endsSessions(_ name: String) -> Bool {
-        !isCause(name) || name == "out_of_descriptors"
+        !isCause(name) || ["out_of_descriptors", "backend_removed"].contains(name)
     }
 
     func add(fault: Fault, _ amount: UInt64) { counts[fault.rawValue] += amount }

@@ -74,6 +74,9 @@ extension World {
                 return "bytes moved \(quiet) ns before, and \(idle) ns is the time"
             }
         case .shutdown: if !askedToStop { return "nobody asked for it" }
+        case .backendRemoved:
+            if !plan.operates { return "nobody removes backends" }
+            if !one.lingersZero || !other.lingersZero { return "a side was not reset" }
         default: return "it was relayed"
         }
         return nil

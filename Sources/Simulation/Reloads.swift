@@ -1,5 +1,6 @@
-// A world whose configuration is replaced again and again by one that means the same: some pools are as they were,
-// others are new versions with the same backends. Whatever the model knows must hold all the same.
+// A world whose configuration is replaced again and again. By one that means the same: some pools are as they were, others
+// are new versions with the same backends, and whatever the model knows must hold all the same. Or by one in which
+// operators have taken backends out or given them back (OperatorWatch.swift).
 
 import Base
 import Configuration
@@ -14,6 +15,9 @@ final class Reloads {
     private let shared: UnsafePointer<SharedState>
     private let seed: UInt64
     private let resolve: (Backend) -> SocketAddress
+    private var operators = Operators()
+    /// nil where nobody takes backends out.
+    private let watch: OperatorWatch?
     private(set) var count: UInt64 = 0
 
     /// On average so many turns lie between two.
@@ -21,17 +25,20 @@ final class Reloads {
 
     init(
         _ first: Generation, _ sockets: [ListeningSocket], _ kernel: SimulatedKernel,
-        _ shared: UnsafePointer<SharedState>, seed: UInt64, resolve: @escaping (Backend) -> SocketAddress
+        _ shared: UnsafePointer<SharedState>, _ watch: OperatorWatch?, seed: UInt64,
+        resolve: @escaping (Backend) -> SocketAddress
     ) {
         generations = Generations(first)
         random = RandomSource(seed: seed ^ 0x5EED_0002_4E10_AD00)
         (self.sockets, self.kernel, self.shared) = (sockets, kernel, shared)
-        (self.seed, self.resolve) = (seed, resolve)
+        (self.watch, self.seed, self.resolve) = (watch, seed, resolve)
     }
 
     /// Between two turns.
     func turnBegins() {
         if generations.hasReplaced { generations.reclaim() }
+        if generations.current.isTaken { watch?.noteTaken() }
+        defer { watch?.turnBegins() }
         guard generations.current.isTaken || count == 0, shared.pointee.command == .run,
             random.next(below: Self.turnsBetween) == 0
         else { return }
@@ -40,6 +47,12 @@ final class Reloads {
             // Something that makes it another pool, and no difference to anybody.
             configuration.pools[index].keepAlive.maxRequests =
                 configuration.pools[index].keepAlive.maxRequests == 0 ? 1_000_000 : 0
+        }
+        if let watch {
+            var source = PlanSource(random: random)
+            operators.change(&configuration, &source)
+            random = source.random
+            watch.publishes(configuration)
         }
         let next = Generation(
             configuration, after: generations.current, sockets: [sockets], seed: seed, resolve: resolve)

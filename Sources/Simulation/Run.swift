@@ -41,12 +41,14 @@ public enum Simulation {
         shared.initialize(to: SharedState(sessionLimit: plan.configuration.limits.sessions))
         let counters = UnsafeMutablePointer<CounterTable>.allocate(capacity: 1)
         counters.initialize(to: CounterTable(reasons: Reason.allCases.count))
+        let logMemory = WorkerLogMemory()
         defer {
             counters.deinitialize(count: 1)
             counters.deallocate()
+            logMemory.deallocate()
         }
         world.ask = { shared.pointee.ask($0) }
-        serve(seed, plan, world, kernel, generation, listeners, shared, counters, coverage)
+        serve(seed, plan, world, kernel, generation, listeners, shared, counters, logMemory, coverage)
         if kernel.failure == nil, world.failure == nil {
             kernel.runOut(until: kernel.now + 3_600_000_000_000)
             world.checkAtEnd(counters.pointee)
@@ -75,7 +77,8 @@ public enum Simulation {
     }
 
     private static func settings(
-        _ seed: UInt64, _ plan: WorldPlan, _ kernel: SimulatedKernel, _ listeners: [ListeningSocket]
+        _ seed: UInt64, _ plan: WorldPlan, _ kernel: SimulatedKernel, _ listeners: [ListeningSocket],
+        _ logMemory: WorkerLogMemory
     ) -> WorkerSettings {
         let access = kernel.openLog()
         let events = kernel.openLog()
@@ -85,7 +88,7 @@ public enum Simulation {
             bufferSizeBytes: plan.bufferSizeBytes, wakeDescriptor: wake, listeners: listeners,
             accessLog: LogSink(
                 descriptor: plan.logsAccess ? access : -1, format: .json, writeLimitBytes: 1 << 20),
-            eventLog: LogSink(descriptor: events, format: .json, writeLimitBytes: 4096))
+            eventLog: LogSink(descriptor: events, format: .json, writeLimitBytes: 4096), logMemory: logMemory)
         settings.isAlone = true
         settings.backlog = plan.faults.listenerBacklog
         settings.descriptorWatermark = plan.descriptorWatermark
@@ -96,18 +99,21 @@ public enum Simulation {
     private static func serve(
         _ seed: UInt64, _ plan: WorldPlan, _ world: World, _ kernel: SimulatedKernel,
         _ generation: Generation, _ listeners: [ListeningSocket], _ shared: UnsafePointer<SharedState>,
-        _ counters: UnsafePointer<CounterTable>, _ coverage: Coverage
+        _ counters: UnsafePointer<CounterTable>, _ logMemory: WorkerLogMemory, _ coverage: Coverage
     ) {
         do throws(RingSetUpError) {
             var worker = try Worker(
-                settings(seed, plan, kernel, listeners), epoch: generation.epoch(ofWorker: 0), shared: shared,
+                settings(seed, plan, kernel, listeners, logMemory), epoch: generation.epoch(ofWorker: 0),
+                shared: shared,
                 counters: counters)
             world.begin(listeners: plan.configuration.listeners.count)
             worker.begin()
             let health = plan.keepsHealth ? HealthWatch(plan, generation.snapshot, world) : nil
+            let operators = plan.operates ? OperatorWatch(plan, world) : nil
             let reloads =
                 plan.reloads
-                ? Reloads(generation, listeners, kernel, shared, seed: seed, resolve: address) : nil
+                ? Reloads(generation, listeners, kernel, shared, operators, seed: seed, resolve: address)
+                : nil
             var turns = 0
             while kernel.failure == nil, world.failure == nil {
                 health?.turnBegins()
@@ -117,6 +123,7 @@ public enum Simulation {
                 worker.checkInvariants()
                 world.checkAfterTurn(worker, coverage)
                 health?.turnEnds(worker, replays: counters.pointee[.requestsReplayed])
+                operators?.turnEnds(worker, replays: counters.pointee[.requestsReplayed])
                 if worker.isDone { break }
                 if world.unfinishedClients == 0 { world.drain() }
                 turns += 1

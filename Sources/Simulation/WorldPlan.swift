@@ -40,6 +40,8 @@ struct WorldPlan {
     /// The configuration is replaced now and then, by one that means the same. Not where health is watched: what
     /// watches it knows one version of a pool.
     var reloads = false
+    /// Then operators take backends out, and give them back.
+    var operates = false
     var logsAccess = true
     /// Where accepting stops, as a number of a descriptor.
     var descriptorWatermark = Int32.max
@@ -95,6 +97,9 @@ struct WorldPlan {
         if isHTTP, hedges.oneIn(5) { drawHedges(&hedges) }
         var reloading = PlanSource(random: RandomSource(seed: name.seed ^ 0x4E10_AD52))
         reloads = !keepsHealth && reloading.oneIn(6)
+        var operating = PlanSource(random: RandomSource(seed: name.seed ^ 0x09E2_A702))
+        operates = !keepsHealth && !isStrict && !reloads && operating.oneIn(6)
+        if operates { reloads = true }
     }
 
     private mutating func drawPolicies(_ source: inout PlanSource) {

@@ -1,11 +1,11 @@
-// Seconds since 1970 as a date and a time of day in UTC, for log records.
+// Seconds since 1970 as a date and a time of day in UTC, for log records and answers of the admin API.
 
 /// A moment in the Gregorian calendar, UTC.
-struct CalendarDate {
+public struct CalendarDate: Sendable {
     let year, month, day, hour, minute, second: UInt64
 
     /// Days to year, month and day after Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
-    init(secondsSince1970 seconds: UInt64) {
+    public init(secondsSince1970 seconds: UInt64) {
         let shifted = seconds / 86_400 + 719_468
         let era = shifted / 146_097
         let dayOfEra = shifted % 146_097
@@ -19,5 +19,11 @@ struct CalendarDate {
         hour = secondOfDay / 3600
         minute = secondOfDay / 60 % 60
         second = secondOfDay % 60
+    }
+
+    /// RFC 3339: `2026-01-31T12:00:00Z`.
+    public var text: String {
+        let digits = [month, day, hour, minute, second].map { $0 < 10 ? "0\($0)" : "\($0)" }
+        return "\(year)-\(digits[0])-\(digits[1])T\(digits[2]):\(digits[3]):\(digits[4])Z"
     }
 }

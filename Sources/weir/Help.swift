@@ -1,23 +1,22 @@
-// What `--help` prints, and the man page, both out of the table of commands.
+// What `--help` prints, made of the table of commands.
 
 import Control
 
 enum Help {
     static let purpose = "An L4 TCP load balancer with an HTTP mode, on io_uring."
+    /// Lines are no longer.
+    private static let width = 100
 
     static func overview() -> String {
-        let width = Commands.all.map(\.name.count).max()! + 2
-        let lines = Commands.all.map { command in
-            "  " + command.name + String(repeating: " ", count: width - command.name.count) + command.summary
-        }
+        let commands = table(Commands.all.map { ($0.name, $0.summary) })
         return """
             weir \(Version.text): \(purpose)
 
             Usage: weir COMMAND [ARGUMENTS]
 
-            \(lines.joined(separator: "\n"))
+            \(commands.joined(separator: "\n"))
 
-            weir COMMAND --help says more about one; weir --version prints the version.
+            weir COMMAND --help says more about one, weir --man COMMAND as a manual page. See weir --version.
 
             Example: weir run -c weir.yaml
 
@@ -25,51 +24,40 @@ enum Help {
     }
 
     static func text(of command: Command) -> String {
-        let details = command.details.map { $0.isEmpty ? "" : "  " + $0 }.joined(separator: "\n")
+        let details = command.details.map { $0.isEmpty ? "" : "  " + $0 }
+        let parts = [table(command.rows), details].filter { !$0.isEmpty }
         return """
             weir \(command.name): \(command.summary)
 
             Usage: weir \(command.name)\(command.arguments.isEmpty ? "" : " " + command.arguments)
 
-            \(details)
+            \(parts.map { $0.joined(separator: "\n") }.joined(separator: "\n\n"))
 
             Example: \(command.example)
 
             """
     }
 
-    /// weir(1) in roff, man(7) macros.
-    static func manual() -> String {
-        var lines = [
-            ".TH WEIR 1 \"\" \"weir \(Version.text)\" \"User Commands\"", ".SH NAME",
-            "weir \\- an L4 TCP load balancer with an HTTP mode, on io_uring", ".SH SYNOPSIS",
-        ]
-        for command in Commands.all {
-            lines += [".B weir \(command.name)", escape(command.arguments), ".br"]
-        }
-        lines += [".SH COMMANDS"]
-        for command in Commands.all {
-            lines += [".SS weir \(command.name) \(escape(command.arguments))", escape(command.summary + ".")]
-            lines += [".PP", ".nf"] + command.details.map(escape) + [".fi", ".PP"]
-            lines += ["Example:", ".B \(escape(command.example))"]
-        }
-        lines += [
-            ".SH FILES", ".I /etc/weir/weir.yaml", ".br", "The configuration, where no other is named.",
-            ".SH EXIT STATUS", "0 after a clean stop; 1 where something failed; 2 for a wrong command line.",
-        ]
-        return lines.joined(separator: "\n") + "\n"
-    }
-
-    private static func escape(_ text: String) -> String {
-        var escaped = ""
-        for character in text {
-            switch character {
-            case "\\": escaped += "\\e"
-            case "-": escaped += "\\-"
-            default: escaped.append(character)
+    /// Two columns, the second one wrapped.
+    private static func table(_ rows: [(label: String, meaning: String)]) -> [String] {
+        let indent = 2 + (rows.map(\.label.count).max() ?? 0) + 2
+        return rows.flatMap { row in
+            wrapped(row.meaning, width: width - indent).enumerated().map { index, line in
+                let start = index == 0 ? "  " + row.label : ""
+                return start + String(repeating: " ", count: indent - start.count) + line
             }
         }
-        // A dot or quote at the beginning of a line would be a request.
-        return escaped.hasPrefix(".") || escaped.hasPrefix("'") ? "\\&" + escaped : escaped
+    }
+
+    private static func wrapped(_ text: String, width: Int) -> [String] {
+        var lines: [String] = []
+        for word in text.split(separator: " ") {
+            if let last = lines.last, last.count + 1 + word.count <= width {
+                lines[lines.count - 1] = last + " " + word
+            } else {
+                lines.append(String(word))
+            }
+        }
+        return lines
     }
 }

@@ -20,6 +20,22 @@ func didYouMean(_ word: String, among known: [String]) -> String {
     return "; did you mean `\(nearest)`?"
 }
 
+/// `weir --man [PAGE]`; with `--list` the names of the pages, for who installs them.
+func manual(_ words: ArraySlice<String>) -> Int32 {
+    if words.first == "--list" {
+        standardOutput(Manual.pages.map { $0.fileName + "\n" }.joined())
+        return 0
+    }
+    let name = words.first ?? "weir"
+    guard words.count <= 1, let page = Manual.page(named: name) else {
+        let guess = didYouMean(name, among: Manual.pages.map(\.name))
+        standardError("weir: no manual page `\(words.joined(separator: " "))`\(guess)")
+        return 2
+    }
+    standardOutput(page.text())
+    return 0
+}
+
 func main() -> Int32 {
     let words = Array(CommandLine.arguments.dropFirst())
     guard let first = words.first else {
@@ -33,9 +49,7 @@ func main() -> Int32 {
     case "--version", "-V":
         standardOutput("weir \(Version.text)\n")
         return 0
-    case "--man":
-        standardOutput(Help.manual())
-        return 0
+    case "--man": return manual(words.dropFirst())
     default: break
     }
     guard let command = Commands.all.first(where: { $0.name == first }) else {

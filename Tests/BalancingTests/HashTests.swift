@@ -1,6 +1,7 @@
 // Policies with a key: the same key finds the same backend, and few keys move when backends come and go.
 
 import Base
+import TestSupport
 import Testing
 
 @testable import Balancing

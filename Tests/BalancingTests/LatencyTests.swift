@@ -2,6 +2,7 @@
 
 import Base
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Balancing

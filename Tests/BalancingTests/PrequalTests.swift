@@ -1,6 +1,7 @@
 // The policy that follows what backends say of themselves: the choice, the pool of answers, who is asked when.
 
 import Base
+import TestSupport
 import Testing
 
 @testable import Balancing

@@ -1,6 +1,7 @@
 // What holds for every policy when health takes backends out or lessens their shares.
 
 import Base
+import TestSupport
 import Testing
 
 @testable import Balancing

@@ -2,6 +2,7 @@
 
 import Base
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Balancing

@@ -65,6 +65,8 @@ private func expectRoundTrip(_ configuration: Configuration) throws {
                 breaker:
                   max_pending: 1024
                   pending_timeout: 1s
+                on_remove: drain
+                drain_timeout: 1h
 
             """)
 }

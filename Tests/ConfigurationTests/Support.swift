@@ -92,6 +92,7 @@ let fullFile = """
     workers: 4
     engine: epoll
     watch: true
+    reload: { rollback_above: 7%, within: 2m, minimum: 50 }
     limits: { sessions: 1000, buffers: 64, buffer_size: 4096, memory: 512MiB }
     admin: { bind: ["unix:/run/weir/admin.sock", "0.0.0.0:9900"], token: 0123456789abcdef }
     alerts: { command: [/usr/bin/page, "two words", --now], webhook: "http://hooks.internal:9000/weir?a=1", error_rate: 10% }

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -33,6 +34,37 @@ def test_commands_print_what_the_page_shows(page, tmp_path):
         for command, shown in re.findall(r"^\$ weir (.*)\n((?:(?!\$ ).*\n)*)", text, re.M):
             done = run_weir(*shlex.split(command), cwd=tmp_path)
             assert done.stdout + done.stderr == shown, command
+
+
+def test_the_first_example_of_the_readme_can_be_run_looked_at_and_followed(tmp_path):
+    place, text = blocks("README.md", "yaml")[0]
+    commands = next(commands for at, commands in blocks("README.md", "sh") if at > place)
+    assert re.findall(r"^weir (\w+)", commands, re.M) == ["check", "run", "status", "top", "tail"]
+    ports = {port: free_port() for port in re.findall(r"127\.0\.0\.1:(\d+)", text)}
+    for shown, port in ports.items():
+        text = text.replace(f"127.0.0.1:{shown}", f"127.0.0.1:{port}")
+    (tmp_path / "weir.yaml").write_text(text)
+    front = ("127.0.0.1", int(re.search(r"bind: 127\.0\.0\.1:(\d+)\n", text)[1]))
+    assert run_weir("check", "weir.yaml", cwd=tmp_path).returncode == 0
+    weir = subprocess.Popen([BINARY, "run", "-c", "weir.yaml"], cwd=tmp_path, stderr=subprocess.PIPE)
+    try:
+        def is_closed_at_once():
+            try:
+                with socket.create_connection(front) as client:
+                    return client.recv(1) == b""
+            except ConnectionResetError:
+                return True
+            except ConnectionRefusedError:
+                return False
+
+        wait_until(is_closed_at_once, "Weir listens, and finds no backend")
+        assert "cache" in run_weir("status", cwd=tmp_path).stdout
+        follow = ["tail", "access.log", "--no-follow"]
+        wait_until(lambda: "no_backend" in run_weir(*follow, cwd=tmp_path).stdout, "tail shows the session")
+    finally:
+        weir.send_signal(signal.SIGTERM)
+        events = weir.communicate(timeout=30)[1]
+    assert weir.returncode == 0, events
 
 
 def test_the_http_example_of_the_readme_serves(tmp_path):

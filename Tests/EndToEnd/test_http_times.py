@@ -215,14 +215,29 @@ def test_a_drain_lets_a_request_end(start_http, backend):
     assert server.request() is not None
     weir.signal(15)
     weir.wait_for_event("draining")
-    # Who waits for nothing is sent away.
-    assert idle.ending() == "fin" and idle_after_one.ending() == "fin"
+    # Who asks nothing is sent away, though not at once: a request might be on its way.
+    assert idle_after_one.ending() == "fin" and idle.ending() == "fin"
     server.sock.sendall(response(body=b"late"))
     answer = client.response()
     assert (answer.body, answer.get("connection")) == (b"late", "close")
     assert client.ending() == "fin"
     stopped = weir.wait_for_end()
     assert stopped["reasons"] == {"ok": 3}
+
+
+def test_a_drain_answers_requests_that_are_on_their_way(start_http, new_script):
+    """The client has connected, or was told that it may go on, before it could know."""
+    weir = start_http(new_script())
+    fresh, kept = (Client(weir.connect()) for _ in range(2))
+    assert kept.get().status == 200
+    wait_until(lambda: weir.socket_count() >= 4, "both to be accepted")
+    weir.signal(15)
+    weir.wait_for_event("draining")
+    for client in (kept, fresh):
+        answer = client.get()
+        assert answer.status == 200 and answer.get("connection") == "close"
+        assert client.ending() == "fin"
+    assert weir.wait_for_end()["reasons"] == {"ok": 2}
 
 
 def test_a_drain_inside_a_body(start_http, backend):

@@ -132,6 +132,20 @@ def test_every_metric_is_documented_and_no_other(start_metered):
     assert documented == families(start_metered())
 
 
+def test_labels_are_those_of_the_page(start_metered):
+    text = ask(start_metered().admin, "/metrics").text
+    page = (ROOT / "docs/metrics.md").read_text()
+    rows = re.findall(r"^\| `((?:weir|process)_\w+)` \| \w+ \| (.*?) ?\|", page, re.M)
+    assert len(rows) > 40
+    compared = 0
+    for name, documented in rows:
+        # A histogram has `le` in its buckets alone.
+        for labels in set(re.findall(rf"^{name}(?:_bucket)?(?:{{(.*)}})? ", text, re.M)):
+            assert re.findall(r"(\w+)=", labels) == re.findall(r"`(\w+)`", documented), name
+            compared += 1
+    assert compared > 40
+
+
 def test_dashboard_and_alerts_ask_for_metrics_that_there_are(start_metered):
     known = families(start_metered())
     panels = json.loads((ROOT / "configs/grafana.json").read_text())["panels"]

@@ -376,6 +376,6 @@ def test_plan_says_what_would_change(tmp_path):
         "    weight: 1 -> 5",
         "    # its sessions stay, idle connections are kept",
         "- backend 127.0.0.1:3 of pool p",
-        "    # drains: its sessions run on, idle connections to it close",
+        "    # its sessions run on for 1h at most, idle connections to it close",
     ]
     assert run_weir("plan", file("same", before), "-c", file("before", before)).stdout == "no difference\n"

@@ -117,13 +117,6 @@ def test_sigterm_while_a_backend_is_sought(start_weir):
             filler.close()
 
 
-def test_an_unused_signal_is_no_end(start_weir, backend):
-    weir = start_weir(backend)
-    weir.signal(signal.SIGUSR2)
-    assert weir.wait_for_event("signal_ignored")["signal"] == signal.SIGUSR2
-    exchange(*weir.pair(backend))
-
-
 # -- systemd
 
 

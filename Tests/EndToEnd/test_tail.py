@@ -4,6 +4,7 @@ in a log steer a terminal."""
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import unicodedata
@@ -14,6 +15,7 @@ from deadlines import PATIENCE_SECONDS, wait_until
 from servers import greet_with
 from streams import receive_to_end
 from tail_process import ESCAPES, Tail, TailOnTerminal
+from test_recent_log import find, request, start_web, wait_for  # noqa: F401, a fixture
 from weir_process import BINARY, ROOT, json_lines, run_weir
 
 
@@ -377,7 +379,12 @@ def test_q_and_ctrl_c_end_it_and_give_the_terminal_back(log, tail, keys, argumen
     screen.wait_for_end()
 
 
-def test_at_a_keyboard_it_asks_for_a_file(tail):
+def test_at_a_keyboard_it_asks_for_a_file_where_no_weir_runs(tail, tmp_path, monkeypatch):
+    path = tmp_path / "weir.yaml"
+    path.write_text(
+        f'{{"admin": {{"bind": "unix:{tmp_path}/none"}}, "listeners": {{"a": {{"bind": "127.0.0.1:1", "pool": "p"}}}},'
+        ' "pools": {"p": {"backends": ["127.0.0.1:2"]}}}')
+    monkeypatch.chdir(tmp_path)
     screen = tail(kind=TailOnTerminal)
     assert screen.process.wait(PATIENCE_SECONDS) != 0
     screen.wait_for("FILE is missing")
@@ -416,6 +423,81 @@ def test_figures_on_a_terminal_are_drawn_in_place(log, tail):
     frames = screen.data.decode().split("\x1b[J")[:-1]
     assert len(frames) >= 2 and all(frame.count("\n") == 11 for frame in frames), "what there is room for"
     assert all(frame.startswith("\x1b[11A\r") for frame in frames[1:])
+    screen.wait_for_keyboard()
+    screen.type(b"q")
+    screen.wait_for_end()
+
+
+# -- The running Weir
+
+def numbers_of(lines):
+    return [json.loads(line)["path"] for line in lines]
+
+
+def test_a_running_weir_is_followed(start_web, tail):
+    weir = start_web()
+    for number in range(15):
+        request(weir, f"/first{number}")
+    wait_for(weir, 15)
+    following = tail("--admin", weir.admin, "--json")
+    lines = following.wait_for_lines(10)
+    assert all(json.loads(line)["path"].startswith("/first") for line in lines)
+    for number in range(5):
+        request(weir, f"/then{number}")
+    shown = following.wait_for_lines(15)[10:]
+    assert sorted(numbers_of(shown)) == [f"/then{number}" for number in range(5)]
+    assert set(shown) <= set(open(weir.access_path).read().splitlines()), "as they are, byte for byte"
+    following.interrupt()
+    following.wait_for_end()
+
+
+def test_what_a_running_weir_has_is_shown_and_filtered(start_web):
+    weir = start_web()
+    for path in ("/ping", "/ill", "/lost"):
+        request(weir, path)
+    wait_for(weir, 3)
+
+    def shown(*arguments):
+        done = run_weir("tail", "--no-follow", "--json", *arguments, stdin=subprocess.DEVNULL)
+        assert done.returncode == 0 and done.stderr == "", done.stderr
+        return done.stdout.splitlines()
+
+    assert sorted(numbers_of(shown("--admin", weir.admin))) == ["/ill", "/lost", "/ping"]
+    assert sorted(numbers_of(shown("-c", str(weir.configuration_path), "--status", "5xx"))) == ["/ill", "/lost"]
+    assert len(shown("--admin", weir.admin, "-n", "2")) == 2 and shown("--admin", weir.admin, "-n", "0") == []
+    events = [json.loads(line)["event"] for line in shown("--admin", weir.admin, "--events")]
+    assert events[0] == "starting" and "admin_listening" in events
+    done = run_weir("tail", "--no-follow", "--stats", "--admin", weir.admin)
+    assert done.stdout.startswith("records 3 ")
+
+
+def test_the_successor_of_a_running_weir_is_followed(start_web, start_weir, tail):
+    weir = start_web()
+    following = tail("--admin", weir.admin, "--json")
+    request(weir, "/before")
+    assert numbers_of(following.wait_for_lines(1)) == ["/before"]
+    weir.stop()
+    wait_until(lambda: select.select([following.process.stderr], [], [], 0)[0], "it to say that nobody answers")
+    again = find(start_weir(configuration={**weir.configuration, "logs": {}}), weir.admin)
+    request(again, "/after")
+    assert numbers_of(following.wait_for_lines(2)) == ["/before", "/after"]
+
+
+def test_what_has_no_records_is_refused(start_web, tmp_path):
+    weir = start_web(access="off")
+    assert "is off" in run_weir("tail", "--admin", weir.admin).stderr
+    for arguments in (["file", "--admin", weir.admin], ["-", "--events"], ["--admin", f"unix:{tmp_path}/none"]):
+        done = run_weir("tail", *arguments)
+        assert done.returncode == 1 and done.stdout == "" and done.stderr
+
+
+def test_at_a_keyboard_nothing_named_means_the_running_weir(start_web, tail, monkeypatch):
+    weir = start_web()
+    request(weir, "/here")
+    wait_for(weir, 1)
+    monkeypatch.chdir(weir.configuration_path.parent)
+    screen = tail(kind=TailOnTerminal, columns=200)
+    screen.wait_for("/here")
     screen.wait_for_keyboard()
     screen.type(b"q")
     screen.wait_for_end()

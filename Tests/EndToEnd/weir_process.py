@@ -30,7 +30,8 @@ class Weir:
     `folder`. The constructor returns when Weir serves."""
 
     def __init__(
-        self, folder, configuration, arguments=(), environment=None, prefix=(), stdout=None, pass_fds=()
+        self, folder, configuration, arguments=(), environment=None, prefix=(), stdout=None, pass_fds=(),
+        program=BINARY
     ):
         self.folder = Path(folder)
         self.configuration = configuration
@@ -43,12 +44,14 @@ class Weir:
         self.error_path = self.folder / "stderr"
         self.is_stopped = False
         self.sockets = []
+        #: Processes that took the place of the one before, each.
+        self.successors = []
         self._notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         name = abstract_name()
         self._notifications.bind("\0" + name)
         variables = dict(os.environ, NOTIFY_SOCKET="@" + name)
         variables.update(environment or {})
-        command = [*prefix, BINARY, "run", "-c", str(self.configuration_path), *arguments]
+        command = [*prefix, program, "run", "-c", str(self.configuration_path), *arguments]
         self.started_at = time.monotonic()
         with open(self.error_path, "wb") as errors:
             self.process = subprocess.Popen(
@@ -64,7 +67,20 @@ class Weir:
 
     @property
     def pid(self):
-        return self.process.pid
+        """The one that serves."""
+        return self.successors[-1] if self.successors else self.process.pid
+
+    def upgrade(self, ask=None):
+        """Has the program started anew, by `ask` or SIGUSR2; answers the event when the new process serves."""
+        count = len(self.events("upgraded"))
+        if ask:
+            ask()
+        else:
+            self.signal(signal.SIGUSR2)
+        event = self.wait_for_event("upgraded", count + 1)
+        assert event["pid"] == self.pid
+        self.successors.append(event["successor"])
+        return event
 
     def notification(self, seconds=PATIENCE_SECONDS):
         """What it tells the service manager next (sd_notify(3))."""
@@ -160,7 +176,10 @@ class Weir:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def signal(self, number):
-        self.process.send_signal(number)
+        if self.successors:
+            os.kill(self.pid, number)
+        else:
+            self.process.send_signal(number)
 
     # -- The end
 
@@ -176,6 +195,8 @@ class Weir:
         code = self.process.wait(seconds)
         self.is_stopped = True
         assert code == 0, f"exit code {code}: {self.error_path.read_text()}"
+        for successor in self.successors:
+            wait_until(lambda: has_ended(successor), f"process {successor} to end", seconds)
         assert self.error_path.read_text() == ""
         return self.check_books()
 
@@ -184,9 +205,12 @@ class Weir:
         assert self.events("worker_failed") == []
         if not os.path.isfile(self.events_path):
             return None
-        (stopped,) = self.events("stopped")
-        assert stopped["accepted"] == stopped["sessions"]
-        assert stopped["sessions"] == sum(stopped["reasons"].values())
+        of_processes = self.events("stopped")
+        assert sorted(s["pid"] for s in of_processes) == sorted([self.process.pid, *self.successors])
+        for stopped in of_processes:
+            assert stopped["accepted"] == stopped["sessions"]
+            assert stopped["sessions"] == sum(stopped["reasons"].values())
+        stopped = of_processes[0] if len(of_processes) == 1 else total(of_processes)
         if os.path.isfile(self.access_path) and "sample" not in self.configuration["logs"]:
             sessions = self.sessions()
             assert Path(self.access_path).read_bytes()[-1:] in (b"", b"\n")
@@ -219,12 +243,29 @@ class Weir:
     owns_access_log = True
 
     def kill(self):
+        for successor in self.successors:
+            if not has_ended(successor):
+                os.kill(successor, signal.SIGKILL)
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
         self.is_stopped = True
         for sock in [*self.sockets, self._notifications]:
             sock.close()
+
+
+def has_ended(pid):
+    """Of a process that is no child of ours: whoever is its parent now may leave it a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def total(of_processes):
+    """The `stopped` events of processes that followed each other, as if they had been one."""
+    names = ("accepted", "sessions", "bytes_in", "bytes_out", "log_records_dropped")
+    return {name: sum(event[name] for event in of_processes) for name in names}
 
 
 def run_weir(*arguments, prefix=(), **options):

@@ -109,6 +109,31 @@ import Testing
         #expect(post.told == ["+error_rate", "-error_rate"])
     }
 
+    @Test func afterAReloadAlertsGoOnAndRatesAreOfWhatComes() {
+        var post = Post()
+        post.sight.usable = 1
+        post.pass(30 * second, tries: 1000)
+        #expect(post.told == ["+one_backend_left"])
+        post.watch.countAnew()
+        // One that failed often has come, one that was asked often has gone.
+        post.sight = PoolSight(usable: 1, backends: 3, tries: 900, failures: 700)
+        post.pass(second, tries: 10)
+        #expect(post.told == ["+one_backend_left"])
+        post.sight.usable = 3
+        post.pass(11 * second)
+        #expect(post.told == ["+one_backend_left", "-one_backend_left"])
+    }
+
+    @Test func aPoolThatGoesEndsItsAlerts() {
+        var post = Post()
+        post.sight.usable = 0
+        post.pass(second)
+        #expect(post.told == ["+no_usable_backend"])
+        post.alerts += post.watch.end()
+        #expect(post.told == ["+no_usable_backend", "-no_usable_backend"])
+        #expect(post.watch.end().isEmpty)
+    }
+
     @Test func whatHappenedBeforeTheFirstLookCounts() {
         var post = Post()
         post.pass(100 * millisecond, tries: 60, failures: 20)

@@ -79,6 +79,15 @@ import Testing
         #expect(clinic.state(0) == .unhealthy)
     }
 
+    @Test func whoIsDisabledIsNotKnownToFailAnyMore() {
+        var clinic = clinic()
+        clinic.check(0, passes: false, times: 3)
+        clinic.order(.disable, 0)
+        #expect(clinic.state(0) == .disabled)
+        clinic.order(.enable, 0)
+        #expect(clinic.state(0) == .healthy)
+    }
+
     /// A worker may eject between what the keeper saw and what it does: better is not made of worse unseen.
     @Test func whatAWorkerDidMeanwhileIsNotOverwritten() {
         var slow = HealthRules()

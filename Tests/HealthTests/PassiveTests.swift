@@ -3,6 +3,7 @@
 import Balancing
 import Base
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Health

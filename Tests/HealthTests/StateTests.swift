@@ -102,6 +102,46 @@ import Testing
         #expect(clinic.health.ejectedCount == (state == .ejected ? 1 : 0))
     }
 
+    @Test func anOperatorsWordLastsUntilTheNextAndFreesTheSeatOfWhoIsEjected() {
+        var clinic = Clinic(everything())
+        clinic.fail(0, times: 5)
+        clinic.tick()
+        #expect(clinic.health.ejectedCount == 1)
+        clinic.order(.drain, 0)
+        #expect(clinic.health.ejectedCount == 0)
+        clinic.pass(1000 * second)
+        clinic.fail(0, times: 100)
+        clinic.order(.disable, 1)
+        clinic.tick()
+        #expect(clinic.state(0) == .draining)
+        #expect(clinic.state(1) == .disabled)
+        #expect(clinic.changes.filter { $0.cause == .ordered }.map(\.to) == [.draining, .disabled])
+        clinic.events = []
+        clinic.follow([nil, nil, nil, nil])
+        #expect(clinic.changes.map(\.from) == [.draining, .disabled])
+        #expect((0..<4).allSatisfy { clinic.state($0) == .healthy })
+    }
+
+    @Test func whoJoinsGetsItsShareSlowlyAndTheOthersKeepTheirs() {
+        var clinic = Clinic(everything(slowStart: 10 * second))
+        clinic.follow([nil, nil, nil, nil], joining: [2])
+        clinic.tick()
+        #expect((0..<4).map(clinic.state) == [.healthy, .healthy, .warming, .healthy])
+        #expect(clinic.changes.isEmpty)
+        clinic.pass(11 * second)
+        #expect(clinic.state(2) == .healthy)
+    }
+
+    @Test func whoIsDrainedAtTheStartIsNoNews() {
+        let plan = PolicyPlan(.roundRobin, [BackendShare(identity: 1, weight: 1)], panicPercent: 0)
+        let health = PoolHealth(everything(), plan.candidates)
+        health.order(0, .draining)
+        var keeper = Keeper([health])
+        var events: [HealthEvent] = []
+        keeper.tick(now: second) { events.append($0) }
+        #expect(events.isEmpty)
+    }
+
     /// The rows `| from | to | cause |` of the table.
     private static func documentedArrows() throws -> Set<Arrow> {
         let text = try contents(of: "docs/health.md")

@@ -14,8 +14,13 @@ struct Arrow: Hashable {
     var to: BackendState
 }
 
+/// What an operator may say of a backend.
+enum Order {
+    case enable, drain, disable
+}
+
 struct Clinic {
-    let health: PoolHealth
+    private(set) var health: PoolHealth
     var keeper: Keeper
     var now: UInt64 = 1000 * second
     var events: [HealthEvent] = []
@@ -69,8 +74,36 @@ struct Clinic {
         }
     }
 
-    mutating func order(_ order: Keeper.Order, _ index: Int) {
-        keeper.order(order, pool: 0, backend: index, now: now) { events.append($0) }
+    /// An operator's word, as the next configuration brings it.
+    mutating func order(_ order: Order, _ index: Int) {
+        var orders = (0..<health.candidates.count).map { state($0).isOrdered ? state($0) : nil }
+        switch order {
+        case .enable: orders[index] = nil
+        case .drain: orders[index] = .draining
+        case .disable: orders[index] = .disabled
+        }
+        follow(orders)
+    }
+
+    /// Another version of the pool, in which operators want this of backends; those of `joining` are new in it.
+    mutating func follow(_ orders: [BackendState?], joining: Set<Int> = []) {
+        let shares = orders.indices.map { BackendShare(identity: UInt64($0), weight: 1) }
+        let next = PoolHealth(
+            health.rules, PolicyPlan(.roundRobin, shares, panicPercent: 0).candidates)
+        for index in orders.indices where !joining.contains(index) {
+            next.inherit(index, from: health, index)
+        }
+        for (index, state) in orders.enumerated() {
+            if let state { next.order(index, state) }
+        }
+        keeper.follow(
+            [
+                Keeper.Succession(
+                    next, before: 0, isSame: false,
+                    backends: orders.indices.map { joining.contains($0) ? nil : $0 })
+            ], now: now
+        ) { events.append($0) }
+        health = next
     }
 
     func state(_ index: Int) -> BackendState { health.candidates.standing(index).state }

@@ -3,6 +3,7 @@
 import Base
 import Limiting
 import Synchronization
+import TestSupport
 import Testing
 
 private let second: UInt64 = 1_000_000_000

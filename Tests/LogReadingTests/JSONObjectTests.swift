@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import LogReading
@@ -5,19 +6,6 @@ import Testing
 private func members(_ text: String) -> [JSONMember]? { JSONObject.members(of: Array(text.utf8)) }
 
 private func value(_ text: String) -> JSONValue? { members("{\"a\":\(text)}")?.first?.value }
-
-/// The same numbers in every run (SplitMix64).
-private struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-        return z ^ z >> 31
-    }
-}
 
 @Suite struct JSONObjectTests {
     @Test func membersComeInTheirOrder() {
@@ -89,7 +77,7 @@ private struct SeededGenerator: RandomNumberGenerator {
     }
 
     @Test func randomBytesAndBrokenRecordsNeverTrap() {
-        var random = SeededGenerator(state: 1)
+        var random = SeededGenerator(seed: 1)
         let alphabet = Array("{}[]\",:\\u0123456789abcdefntrl-+.eE \u{1}é".utf8) + [0xFF, 0x80, 0xED, 0xA0]
         let whole = Array(session.utf8)
         for _ in 0..<20_000 {

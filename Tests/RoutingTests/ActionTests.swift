@@ -1,5 +1,6 @@
 // What a matched route does: split, rewrite, header edits, fixed responses.
 
+import TestSupport
 import Testing
 
 @testable import Routing

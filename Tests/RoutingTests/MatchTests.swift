@@ -1,5 +1,6 @@
 // Which route a request gets, pattern by pattern.
 
+import TestSupport
 import Testing
 
 @testable import HTTP1

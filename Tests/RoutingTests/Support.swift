@@ -5,15 +5,6 @@ import Base
 @testable import HTTP1
 @testable import Routing
 
-/// The same numbers in every run, for the standard library's random functions.
-struct SeededGenerator: RandomNumberGenerator {
-    private var source: RandomSource
-
-    init(seed: UInt64) { source = RandomSource(seed: seed) }
-
-    mutating func next() -> UInt64 { source.next() }
-}
-
 struct TestRequest {
     var method = "GET"
     var host = "example.com"

@@ -10,6 +10,8 @@ public struct AdminClient {
     private let token: String?
 
     private static let waitSeconds = 10
+    /// For commands: longer than Weir itself waits for one.
+    private static let commandWaitSeconds = 40
     private static let answerLimitBytes = 256 << 20
 
     /// `text` is as in `admin.bind`; nil takes the first unix socket, else the first address, of the file's `admin`.
@@ -37,7 +39,29 @@ public struct AdminClient {
 
     /// The body of an answer of 200.
     public func get(_ path: String) throws(Failure) -> [UInt8] {
-        let octets = try exchange(path)
+        let (status, body) = try ask("GET", path, waitSeconds: Self.waitSeconds)
+        guard status == 200 else { throw unexpected(status, body) }
+        return body
+    }
+
+    /// Asks for a change, with parameters as JSON; answers whatever status comes.
+    public func command(
+        _ method: String, _ path: String, _ parameters: [(name: String, value: JSON)] = []
+    ) throws(Failure) -> (status: UInt16, body: [UInt8]) {
+        let json = JSON.object(parameters.map { JSON.Member($0.name, $0.value) })
+        return try ask(
+            method, path, body: Array(json.text().utf8), waitSeconds: Self.commandWaitSeconds)
+    }
+
+    /// For answers that a command has nothing better to say of.
+    public func unexpected(_ status: UInt16, _ body: [UInt8]) -> Failure {
+        Failure("\(address) answers \(status): \(String(decoding: body.prefix(500), as: UTF8.self))")
+    }
+
+    private func ask(
+        _ method: String, _ path: String, body: [UInt8] = [], waitSeconds: Int
+    ) throws(Failure) -> (status: UInt16, body: [UInt8]) {
+        let octets = try exchange(method, path, body, waitSeconds)
         let answer = octets.withUnsafeBufferPointer { octets in
             readHTTPAnswer(octets, hasEnded: true, isToHead: false) { reading -> (UInt16, [UInt8])? in
                 guard case .answer(let status, let body, isWhole: true) = reading else { return nil }
@@ -45,19 +69,17 @@ public struct AdminClient {
             }
         }
         guard let (status, body) = answer else { throw Failure("what answers at \(address) is no Weir") }
-        guard status == 200 else {
-            let text = String(decoding: body.prefix(500), as: UTF8.self)
-            throw Failure("\(address) answers \(status): \(text)")
-        }
-        return body
+        return (status, body)
     }
 
-    private func exchange(_ path: String) throws(Failure) -> [UInt8] {
+    private func exchange(
+        _ method: String, _ path: String, _ body: [UInt8], _ waitSeconds: Int
+    ) throws(Failure) -> [UInt8] {
         guard let raw = address.reachable.socketAddress else { throw Failure("\(address) is no address") }
         let descriptor = socket(raw.family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw Failure("cannot open a socket: \(errorText(errno))") }
         defer { close(descriptor) }
-        var limit = timeval(tv_sec: Self.waitSeconds, tv_usec: 0)
+        var limit = timeval(tv_sec: waitSeconds, tv_usec: 0)
         let size = UInt32(MemoryLayout<timeval>.size)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, size)
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, size)
@@ -66,8 +88,12 @@ public struct AdminClient {
                 "no Weir answers at \(address): \(errorText(errno)); `--admin ADDRESS` names another one")
         }
         let authorization = token.map { "Authorization: Bearer \($0)\r\n" } ?? ""
-        let request = Array(
-            "GET \(path) HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\(authorization)\r\n".utf8)
+        let content =
+            body.isEmpty
+            ? "" : "Content-Type: application/json\r\nContent-Length: \(body.count)\r\n"
+        let head =
+            "\(method) \(path) HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\(authorization)\(content)\r\n"
+        let request = Array(head.utf8) + body
         guard send(descriptor, request, request.count, Int32(MSG_NOSIGNAL)) == request.count else {
             throw Failure("\(address) does not take a request: \(errorText(errno))")
         }

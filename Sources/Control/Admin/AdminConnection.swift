@@ -1,14 +1,25 @@
 // One connection to the admin API: one request, one answer. It waits for nobody beyond its deadline and takes no more
-// than a head.
+// than a head and a small body.
 //
-//   reading -> writing -> lingering -> over
+//   reading (head) -> readingBody -> waiting (for the control thread) -> writing -> lingering -> over
+//               \-----------\----------------------------------------->
 
 import Glibc
 import HTTP1
 
+/// What becomes of a request that was not refused.
+enum AdminReply {
+    case now(AdminAnswer)
+    /// By the control thread, under this number.
+    case later(letter: Int)
+}
+
 final class AdminConnection {
     private enum State {
         case reading
+        case readingBody(AdminRequest, AdminBody)
+        /// Nothing is read: only that the client has gone would be noticed.
+        case waiting(letter: Int)
         case writing
         /// All is said; what still comes is read and dropped, so that the answer is not lost to a reset.
         case lingering
@@ -27,6 +38,7 @@ final class AdminConnection {
     private var isClosed = false
 
     private static let readSeconds = 5.0
+    private static let waitSeconds = 30.0
     private static let writeSeconds = 30.0
     private static let lingerSeconds = 1.0
     private static let dropLimitBytes = 1 << 20
@@ -41,23 +53,47 @@ final class AdminConnection {
     }
 
     /// Events of poll(2).
-    var wants: Int16 { Int16(state == .writing ? POLLOUT : POLLIN) }
+    var wants: Int16 {
+        switch state {
+        case .writing: Int16(POLLOUT)
+        case .waiting: 0
+        default: Int16(POLLIN)
+        }
+    }
+
+    /// The number of the command that it waits for.
+    var letter: Int? { if case .waiting(let letter) = state { letter } else { nil } }
 
     /// Does what can be done without waiting.
-    func progress(now: Double, _ answer: (AdminRequest, AdminPeer) -> AdminAnswer) {
+    func progress(now: Double, _ server: AdminServer) {
         switch state {
-        case .reading: read(now, answer)
+        case .reading: readHead(now, server)
+        case .readingBody(let request, let body):
+            input = []
+            guard receive() != nil else { return }
+            take(input[...], of: request, body, now, server)
+        // The client has gone. What it asked for is done all the same.
+        case .waiting: state = .over
         case .writing: write(now)
         case .lingering: drop()
         case .over: break
         }
     }
 
+    /// A command takes too long: says how it stands.
+    func stopWaiting(now: Double, _ mailbox: AdminMailbox) {
+        guard now >= deadline, let letter else { return }
+        say(
+            mailbox.withdraw(letter) ? .busy : .json(202) { $0.object { $0.string("status", "under way") } },
+            now)
+    }
+
     /// True where it is over, or out of time.
     func closeIfOver(now: Double) -> Bool {
-        guard state == .over || now >= deadline else { return false }
-        close()
-        return true
+        var isOver = now >= deadline
+        if case .over = state { isOver = true }
+        if isOver { close() }
+        return isOver
     }
 
     func close() {
@@ -68,7 +104,7 @@ final class AdminConnection {
 
     // MARK: - States
 
-    private func read(_ now: Double, _ answer: (AdminRequest, AdminPeer) -> AdminAnswer) {
+    private func readHead(_ now: Double, _ server: AdminServer) {
         guard let count = receive(), count > 0 else { return }
         let limits = Self.limits
         let progress = input.withUnsafeBufferPointer {
@@ -80,16 +116,61 @@ final class AdminConnection {
         case .complete(let length):
             do throws(Refusal) {
                 let request = try AdminRequest(input, headLength: length)
-                var reply = answer(request, peer)
-                if request.isHead { reply.leavesOutBody = true }
-                say(reply, now)
+                consider(request, input[length...], now, server)
             } catch {
                 say(.refusing(error), now)
             }
         }
     }
 
-    private func say(_ answer: AdminAnswer, _ now: Double) {
+    /// The head is whole; `rest` is what came behind it.
+    private func consider(
+        _ request: AdminRequest, _ rest: ArraySlice<UInt8>, _ now: Double, _ server: AdminServer
+    ) {
+        do throws(AdminRefusal) {
+            if var refusal = try server.refusal(of: request, from: peer) {
+                refusal.leavesOutBody = request.isHead
+                say(refusal, now)
+                return
+            }
+            let body = try AdminBody(request.framing)
+            if request.expectsContinue, !body.isWhole, rest.isEmpty {
+                let octets = Array("HTTP/1.1 100 Continue\r\n\r\n".utf8)
+                _ = send(descriptor, octets, octets.count, Int32(MSG_NOSIGNAL))
+            }
+            take(rest, of: request, body, now, server)
+        } catch {
+            say(error.answer(to: request), now)
+        }
+    }
+
+    private func take(
+        _ piece: ArraySlice<UInt8>, of request: AdminRequest, _ body: AdminBody, _ now: Double,
+        _ server: AdminServer
+    ) {
+        do throws(AdminRefusal) {
+            var (request, body) = (request, body)
+            try body.take(piece)
+            guard body.isWhole else {
+                state = .readingBody(request, body)
+                return
+            }
+            request.body = body.octets
+            switch try server.reply(to: request, from: peer) {
+            case .now(var answer):
+                answer.leavesOutBody = request.isHead
+                say(answer, now)
+            case .later(let letter):
+                state = .waiting(letter: letter)
+                deadline = now + Self.waitSeconds
+            }
+        } catch {
+            say(error.answer(to: request), now)
+        }
+    }
+
+    /// The answer, of the control thread too.
+    func say(_ answer: AdminAnswer, _ now: Double) {
         output = answer.octets
         state = .writing
         deadline = now + Self.writeSeconds

@@ -1,5 +1,6 @@
 // Who may look. Through a unix socket: root and the user that Weir runs as. Over TCP: who has the token; where there
-// is none, the addresses are loopback, and everybody on this host, but no web page that a browser here has open.
+// is none, the addresses are loopback, and everybody on this host, but no web page that a browser here has open: such a
+// page may send requests, but neither without an Origin, nor (unasked) with a JSON body.
 
 import Configuration
 
@@ -25,6 +26,30 @@ struct AdminDoor {
             return nil
         }
         return .error(401, "the token is missing or wrong: send `Authorization: Bearer TOKEN`")
+    }
+
+    /// What a request that changes something must be beside that; nil where it is.
+    func refusal(ofChange request: AdminRequest, from peer: AdminPeer) -> AdminAnswer? {
+        // Whoever knows the token is no page that somebody was lured to; through a unix socket no page gets.
+        if peer == .network, token == nil,
+            request.origins.contains(where: { $0.lowercased() != "http://\(request.authority.lowercased())" })
+        {
+            return .error(403, "this comes from a web page of somebody else")
+        }
+        if request.hasBody, request.contentTypes.isEmpty || !request.contentTypes.allSatisfy(Self.isJSON) {
+            return .error(415, "a body here is JSON: send `Content-Type: application/json`")
+        }
+        // What an HTML form sends by itself, even where its body is empty.
+        if !request.contentTypes.allSatisfy(Self.isJSON) {
+            return .error(415, "Content-Type, where there is one, is application/json here")
+        }
+        return nil
+    }
+
+    /// Parameters such as a charset aside.
+    private static func isJSON(_ contentType: String) -> Bool {
+        let type = contentType.prefix { $0 != ";" && $0 != " " && $0 != "\t" }
+        return type.lowercased() == "application/json"
     }
 
     private func isRight(_ authorizations: [[UInt8]], _ token: [UInt8]) -> Bool {

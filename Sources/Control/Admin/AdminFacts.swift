@@ -12,6 +12,8 @@ enum AdminPath: String, CaseIterable {
     case backends = "/lb/backends"
     case config = "/lb/config"
     case sessions = "/lb/sessions"
+    case history = "/lb/history"
+    case log = "/lb/log"
     case metrics = "/metrics"
 }
 
@@ -28,21 +30,16 @@ struct AdminFacts: @unchecked Sendable {
     /// Of the process: on the monotonic clock, and since 1970.
     let startedAt: Double
     let startedAtSince1970: Double
+    let history: History
+    /// nil while it serves.
+    let drain: Drain?
+    let logs: RecentLogs
 
-    func answer(_ request: AdminRequest) -> AdminAnswer {
-        guard let path = AdminPath(rawValue: request.path) else { return Self.notFound }
-        guard request.method == .get || request.method == .head else {
-            return .error(405, "only GET and HEAD are answered")
-        }
-        if request.hasBody { return .error(413, "a request here has no body") }
-        return answer(path, request)
-    }
-
-    private func answer(_ path: AdminPath, _ request: AdminRequest) -> AdminAnswer {
+    func answer(_ path: AdminPath, _ request: AdminRequest) throws(AdminRefusal) -> AdminAnswer {
         switch path {
         case .dashboard:
             return AdminAnswer(
-                contentType: "text/html; charset=utf-8", body: PackageResources.dashboard_html)
+                contentType: "text/html; charset=utf-8", body: Dashboard.page)
         case .health: return health
         case .stats: return .json { Figures(self).write(to: &$0) }
         case .backends: return .json { Figures(self).writePools(to: &$0) }
@@ -50,6 +47,12 @@ struct AdminFacts: @unchecked Sendable {
             return AdminAnswer(
                 contentType: "application/yaml", body: Array(configuration.withoutSecrets.rendered().utf8))
         case .sessions: return .json { Figures(self).writeSessions(to: &$0) }
+        case .history: return .json { history.write(to: &$0) }
+        case .log:
+            var parameters = try AdminParameters(query: request.query, body: [])
+            return try logs.answer(
+                &parameters, sample: configuration.logs.successSampleShare,
+                uptimeMicroseconds: UInt64((monotonicSeconds() - startedAt) * 1e6))
         case .metrics:
             var metrics = MetricsWriter(isOpenMetrics: request.wantsOpenMetrics)
             Figures(self).write(to: &metrics)
@@ -65,16 +68,18 @@ struct AdminFacts: @unchecked Sendable {
                 $0.string("status", command.word)
                 $0.string("version", Version.text)
                 $0.number("uptime_s", Int(monotonicSeconds() - startedAt))
+                drain.write("draining", sessions: shared.pointee.sessionCount, to: &$0)
             }
         }
     }
 
-    private static var notFound: AdminAnswer {
+    static var notFound: AdminAnswer {
         .json(404) { writer in
             writer.object {
                 $0.string("error", "there is nothing at this path")
                 $0.array("paths") { paths in
                     AdminPath.allCases.forEach { paths.string(nil, $0.rawValue) }
+                    AdminAction.allCases.forEach { paths.string(nil, $0.path) }
                 }
             }
         }

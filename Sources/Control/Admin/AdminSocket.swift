@@ -36,14 +36,26 @@ struct AdminSocket {
         file = Self.file(at: path)
     }
 
+    /// Takes over what another process listens on.
+    init(_ handed: HandedSocket) {
+        (descriptor, address) = (handed.descriptor, handed.actual)
+        if case .unix(let path) = address, handed.ownsPath { file = Self.file(at: path) } else { file = nil }
+    }
+
+    /// For the process that takes this one's place; `asked` is as the file has it.
+    func handed(asked: Address) -> HandedSocket {
+        HandedSocket(
+            owner: .admin, asked: asked, actual: address, isShared: true, ownsPath: file != nil,
+            descriptor: descriptor)
+    }
+
     func accept() -> (descriptor: Int32, peer: AdminPeer)? {
         let accepted = weir_accept_nonblocking(descriptor)
         return accepted < 0 ? nil : (accepted, peer(of: accepted))
     }
 
-    /// Closes it and takes its path away.
-    func remove() {
-        close(descriptor)
+    /// Takes its path away, where it is still its own.
+    func removePath() {
         guard case .unix(let path) = address, let file, let now = Self.file(at: path), now == file else {
             return
         }

@@ -55,6 +55,8 @@ struct Figures {
     }
 
     let status: String
+    let drain: Drain?
+    let history: History
     let engine: String
     let uptimeMicroseconds: UInt64
     let startedAtSince1970: Double
@@ -72,6 +74,8 @@ struct Figures {
         let shared = facts.shared
         let snapshot = facts.snapshot
         status = shared.pointee.command.word
+        drain = facts.drain
+        history = facts.history
         engine = String(describing: facts.engine.name)
         uptimeMicroseconds = UInt64((monotonicSeconds() - facts.startedAt) * 1e6)
         startedAtSince1970 = facts.startedAtSince1970

@@ -15,6 +15,15 @@ extension Figures {
             all.number("session_limit", sessionLimit)
             all.number("resident_bytes", residentBytes)
             all.number("processor_us", processorMicroseconds)
+            drain.write("draining", sessions: sessions, to: &all)
+            all.object("configuration") { object in
+                let current = history.current
+                object.number("number", current.number!)
+                object.string("source", current.source.name.description)
+                object.number("restored", orNull: current.source.restored)
+                object.string("time", current.at.text)
+                object.flag("differs_from_file", history.differsFromFile)
+            }
             all.object("totals") { totals in
                 for counter in Counter.allCases { totals.number(counter.name, total(counter)) }
             }

@@ -27,6 +27,12 @@ struct JSONWriter {
         quote(value)
     }
 
+    /// null where there is none.
+    mutating func string(_ key: StaticString, orNull value: String?) {
+        begin(key)
+        if let value { quote(value) } else { octets += "null".utf8 }
+    }
+
     mutating func number(_ key: StaticString? = nil, _ value: some BinaryInteger) {
         begin(key)
         octets += String(value).utf8
@@ -36,6 +42,12 @@ struct JSONWriter {
     mutating func number(_ key: StaticString, orNull value: Int?) {
         begin(key)
         octets += (value.map { String($0) } ?? "null").utf8
+    }
+
+    /// A value that is JSON already.
+    mutating func raw(_ value: [UInt8]) {
+        begin(nil)
+        octets += value
     }
 
     mutating func flag(_ key: StaticString, _ value: Bool) {

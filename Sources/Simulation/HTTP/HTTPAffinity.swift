@@ -102,7 +102,10 @@ extension HTTPLedger {
             let backend = backendIndex(answers[Int(answer)].backend, pool),
             facts.plan.cookie?.backend != backend
         else {
-            if !lines.isEmpty { fail("request \(facts.plan.number) is given a cookie that it has") }
+            // Whom its cookie names may have been out until the request was tried again.
+            if !lines.isEmpty, !plan.operates {
+                fail("request \(facts.plan.number) is given a cookie that it has")
+            }
             return
         }
         let number = affinityNumber(pool: pool.name, backend: pool.backendsBackupsLast[backend].name)

@@ -74,7 +74,7 @@ extension HTTPLedger {
         let one = kernel.connection(last).pointee
         let begun = taps[Int(last)].answers.last.map { answers[Int($0)] }
         if let begun, begun.plan.request == facts.plan.number, Int(one.toUs.read) > begun.start,
-            kernel.connection(connection).pointee.sendBegunAt > one.movedAt + plan.newsNanoseconds
+            !isNews(one.movedAt, at: kernel.connection(connection).pointee.sendBegunAt)
         {
             return "an answer had begun"
         }

@@ -91,6 +91,11 @@ final class HTTPLedger {
         if failure == nil { failure = what() }
     }
 
+    /// What happened at `event` the worker may not know yet at `time`.
+    func isNews(_ event: UInt64, at time: UInt64) -> Bool {
+        time <= max(event, kernel.overflowedAt) + plan.newsNanoseconds
+    }
+
     func prepare(_ connection: Int32) {
         while taps.count <= Int(connection) { taps.append(Tap()) }
     }

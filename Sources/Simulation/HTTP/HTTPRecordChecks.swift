@@ -61,7 +61,8 @@ extension World {
         let total = record.number("total_us") ?? 0
         let times = [record.number("connect_us"), record.number("first_byte_us"), record.number("wait_us")]
         if times.contains(where: { $0 ?? 0 > total }) { return "a part of it is longer than all" }
-        if record.number("attempts") ?? 0 < UInt64(facts.tries.backends.count) {
+        // Whom it tried before its pool was another is not counted.
+        if !plan.operates, record.number("attempts") ?? 0 < UInt64(facts.tries.backends.count) {
             return "there were more tries"
         }
         let hedged = record.field("hedged").map { String(decoding: $0, as: UTF8.self) }
@@ -96,6 +97,7 @@ extension World {
         case .overloaded:
             if !plan.mayLackBuffers, !plan.mayLackBackends { return "nothing lacked" }
         case .shutdown: if !askedToStop { return "nobody asked for it" }
+        case .backendRemoved: if !plan.operates { return "nobody removes backends" }
         case .backendClosed, .backendReset, .badResponse:
             if plan.isStrict { return "its backend was well" }
             if facts.isAnswered, status != 502 { return "the client was sent all of the answer" }

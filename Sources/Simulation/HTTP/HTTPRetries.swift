@@ -129,7 +129,8 @@ extension HTTPLedger {
         toRetryAfter last: Int32, _ facts: RequestFacts, _ settings: RetrySettings
     ) -> String? {
         let one = kernel.connection(last).pointee
-        if settings.on.contains(.reset), hasFailed(one) { return nil }
+        // Of a backend that was removed nothing can be seen.
+        if settings.on.contains(.reset), hasFailed(one) || plan.operates { return nil }
         if settings.on.contains(.timeout) {
             let times = listener(ofClient: facts.client).timeouts.http
             let least = min(times.responseHeadNanoseconds, settings.perTryNanoseconds ?? .max)
@@ -144,14 +145,13 @@ extension HTTPLedger {
     }
 
     /// Where everybody can be connected to, nobody has another try before all others had as many. A hedge that was given
-    /// up before its backend had seen it is a try too, so worlds with hedges are left out.
+    /// up before its backend had seen it is a try too, so where requests are hedged one may seem to be left out.
     private func checkTurn(_ connection: Int32, _ facts: RequestFacts) {
         let pool = pool(ofClient: facts.client)
-        guard plan.isStrict, listener(ofClient: facts.client).retry?.hedges != true,
-            let backend = backendIndex(connection, pool)
-        else { return }
+        guard plan.isStrict, let backend = backendIndex(connection, pool) else { return }
         let counts = pool.backends.indices.map { index in facts.tries.backends.count { $0 == index } }
-        if counts[backend] > counts.min()! {
+        let leftOut = counts.count { $0 < counts[backend] }
+        if leftOut > (listener(ofClient: facts.client).retry?.hedges == true ? 1 : 0) {
             fail(
                 "request \(facts.plan.number) goes to backend \(backend) again, after \(facts.tries.backends)"
             )
@@ -193,6 +193,8 @@ extension HTTPLedger {
 extension World {
     /// Requests that began to be tried again in this turn had a place in their pool's budget.
     func checkBudget(_ worker: borrowing Worker) {
+        // Requests at removed backends count in the budget, and are in no pool.
+        if plan.operates { return }
         for pool in plan.configuration.pools.indices {
             var (retried, live) = (0, 0)
             worker.forEachSession { view in

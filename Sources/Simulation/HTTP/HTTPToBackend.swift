@@ -75,7 +75,7 @@ extension HTTPLedger {
         let unasked = Int(backend.toUs.read) - answer.end
         if unasked < 0 { fail("request \(number) goes out before the answer to \(last) is read") }
         // What was received a moment ago it may not know yet.
-        if unasked > 0, kernel.now > backend.movedAt + plan.newsNanoseconds {
+        if unasked > 0, !isNews(backend.movedAt, at: kernel.now) {
             fail("request \(number) goes out behind \(unasked) bytes that nobody asked for")
         }
         if answer.plan.announcesClose || answer.plan.framing == .untilClose {

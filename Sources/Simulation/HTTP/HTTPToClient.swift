@@ -139,7 +139,7 @@ extension HTTPLedger {
         switch status {
         case 408:
             // What came a moment ago it may not know yet.
-            let isNews = kernel.now < client.arrivedAtUs + plan.newsNanoseconds
+            let isNews = isNews(client.arrivedAtUs, at: kernel.now)
             if client.toUs.arrived >= UInt64(facts.end), !isNews, !plan.mayLackBuffers {
                 fail("request \(number) is answered 408, and it was there")
             }

@@ -76,11 +76,11 @@ extension WorldPlan {
                 || pool.backends.contains { $0.weight == 0 || $0.maxSessions != nil }
         }
         return faulty || faults.lacksUnixSockets || isLimited || keepsHealth || faults.descriptorLimit < 4096
-            || slots < 1000
+            || slots < 1000 || operates
             || manners.contains { $0 != .accepts }
     }
 
-    /// What happened this long ago the worker knows.
+    /// What happened this long ago the worker knows, unless the queue overflowed.
     var newsNanoseconds: UInt64 { 4 * faults.delayNanoseconds + 4 * faults.turnNanoseconds + 5_000_000 }
 }
 

@@ -67,8 +67,20 @@ struct Sample {
         let answerMicroseconds: UInt64
     }
 
+    /// How far it is with ending.
+    struct Drain {
+        let sessions: UInt64
+        let lastedSeconds: UInt64
+        let leftSeconds: UInt64
+    }
+
     let status: String
     let version: String
+    let drain: Drain?
+    /// What is in force, and whether its file says something else.
+    let configurationNumber: UInt64
+    let configurationSource: String
+    let differsFromFile: Bool
     let engine: String
     let uptimeMicroseconds: UInt64
     let sessions: UInt64
@@ -87,6 +99,17 @@ struct Sample {
         guard fields.value("uptime_us") != nil else { return nil }
         status = fields.text("status")
         version = fields.text("version")
+        let drain = fields.object("draining")
+        self.drain =
+            drain.value("sessions") == nil
+            ? nil
+            : Drain(
+                sessions: drain.number("sessions"), lastedSeconds: drain.number("lasted_s"),
+                leftSeconds: drain.number("left_s"))
+        let configuration = fields.object("configuration")
+        configurationNumber = configuration.number("number")
+        configurationSource = configuration.text("source")
+        differsFromFile = configuration.isTrue("differs_from_file")
         engine = fields.text("engine")
         uptimeMicroseconds = fields.number("uptime_us")
         sessions = fields.number("sessions")

@@ -33,6 +33,18 @@ struct StatusTable {
                 + "  memory \(UnitText.bytes(now.residentBytes))"
                 + "  cores \(UnitText.oneDecimal(interval.cores))",
         ]
+        if let drain = now.drain {
+            let text =
+                "draining for \(drain.lastedSeconds)s: \(UnitText.count(drain.sessions)) sessions left, "
+                + "cut in \(drain.leftSeconds)s"
+            lines.append(Colour.yellow.paint(text, if: style.hasColours))
+        }
+        if now.differsFromFile {
+            let text =
+                "configuration \(now.configurationNumber), of \(now.configurationSource): "
+                + "not what the file says (weir history)"
+            lines.append(Colour.yellow.paint(DisplayText.escaped(text), if: style.hasColours))
+        }
         if now.logDropped > 0 {
             let text = "log records lost: \(UnitText.count(now.logDropped))"
             lines.append(Colour.yellow.paint(text, if: style.hasColours))

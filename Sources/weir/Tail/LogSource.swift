@@ -1,4 +1,5 @@
-// Where lines come from: a file that is followed by its name, or a stream that ends when its writer does.
+// Where lines come from: a file that is followed by its name, a stream that ends when its writer does, or a running
+// Weir (RunningSource.swift).
 // A file that was renamed goes on being read for a while beside the one that took its name, because its
 // writer opens the new one only when told to (SIGUSR1); one that was cut to nothing is read from its start.
 
@@ -189,16 +190,26 @@ struct FileSource {
 enum LogSource {
     case stream(StreamSource)
     case file(FileSource)
+    case running(RunningSource)
 
-    /// Opens the file at `path`, or takes standard input where that is nil.
     init(_ options: TailOptions) throws(Failure) {
-        guard let path = options.path else {
-            if isatty(STDIN_FILENO) == 1, options.standardInputIsImplied {
-                throw Failure("FILE is missing\nSee `weir tail --help`.")
+        switch options.origin {
+        case .standardInput: self = .stream(StreamSource(descriptor: STDIN_FILENO))
+        case .file(let path): try self.init(path, options)
+        case .running(let address, let file, let kind, let isImplied):
+            do throws(Failure) {
+                let client = try AdminClient(address: address, configurationFile: file)
+                self = .running(
+                    try RunningSource(
+                        RunningLog(client, kind), follows: options.follows, firstLines: options.firstLines))
+            } catch {
+                throw isImplied
+                    ? Failure("\(error.message)\nFILE is missing; see `weir tail --help`.") : error
             }
-            self = .stream(StreamSource(descriptor: STDIN_FILENO))
-            return
         }
+    }
+
+    private init(_ path: String, _ options: TailOptions) throws(Failure) {
         // A FIFO that nobody writes to yet must not hold up the opening.
         let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
         var status = stat()
@@ -224,6 +235,9 @@ enum LogSource {
         case .file(var source):
             defer { self = .file(source) }
             return source.read(each: each)
+        case .running(var source):
+            defer { self = .running(source) }
+            return source.read(each: each)
         }
     }
 
@@ -232,6 +246,7 @@ enum LogSource {
         switch self {
         case .stream(let source): (source.descriptor, -1)
         case .file(let source): (source.wakeDescriptor, source.pollMilliseconds)
+        case .running(let source): (-1, source.waitMilliseconds)
         }
     }
 }

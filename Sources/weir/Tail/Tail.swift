@@ -37,7 +37,8 @@ struct Tail {
         self.options = options
         self.source = source
         self.interruption = interruption
-        keyboard = screen.isTerminal && options.path != nil ? Keyboard() : nil
+        let hasKeyboard = if case .standardInput = options.origin { false } else { screen.isTerminal }
+        keyboard = hasKeyboard ? Keyboard() : nil
     }
 
     private mutating func loop() {

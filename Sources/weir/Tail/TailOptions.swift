@@ -2,6 +2,7 @@
 
 import Configuration
 import Control
+import Glibc
 import LogReading
 
 struct TailOptions {
@@ -11,10 +12,14 @@ struct TailOptions {
         case summary
     }
 
-    /// Nil for standard input.
-    let path: String?
-    /// True where nothing was named at all.
-    let standardInputIsImplied: Bool
+    enum Origin {
+        case file(String)
+        case standardInput
+        /// The one at the address, or that of the configuration; `isImplied` where nothing was named at all.
+        case running(address: String?, configurationFile: String?, RunningLog.Kind, isImplied: Bool)
+    }
+
+    let origin: Origin
     let follows: Bool
     /// How many lines of what is there already; nil for all.
     let firstLines: Int?
@@ -30,12 +35,24 @@ struct TailOptions {
         output = json ? .json : summary ? .summary : .columns
         let lines = try arguments.value("-n", "--lines")
         filter = try Self.filter(arguments)
+        let address = try arguments.value("--admin")
+        let file = try arguments.value("-c", "--config")
+        let kind = arguments.flag("--events") ? RunningLog.Kind.events : .access
         let name = arguments.optionalPositional()
         try arguments.finish()
-        path = name == "-" ? nil : name
-        standardInputIsImplied = name == nil
-        if lines != nil, path == nil {
-            throw Failure("-n is for files; standard input is read from where it is")
+        if let name {
+            guard address == nil, file == nil, kind == .access else {
+                throw Failure("--admin, --config and --events are for a running Weir, \(name) is a log")
+            }
+            origin = name == "-" ? .standardInput : .file(name)
+        } else if address != nil || file != nil || kind == .events || isatty(STDIN_FILENO) == 1 {
+            let isImplied = address == nil && file == nil && kind == .access
+            origin = .running(address: address, configurationFile: file, kind, isImplied: isImplied)
+        } else {
+            origin = .standardInput
+        }
+        if lines != nil, case .standardInput = origin {
+            throw Failure("-n is for files and a running Weir; standard input is read from where it is")
         }
         firstLines =
             try lines.map { (text) throws(Failure) in try Self.lineCount(text) }

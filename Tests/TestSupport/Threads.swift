@@ -1,10 +1,10 @@
-// Real threads, for what several workers do at once.
+// Real threads, for tests of what several workers do at once.
 
 import Glibc
 import Synchronization
 
 /// Runs the work on so many threads that begin together, and waits for all.
-func onThreads(_ count: Int, _ work: @escaping @Sendable (Int) -> Void) {
+public func onThreads(_ count: Int, _ work: @escaping @Sendable (Int) -> Void) {
     final class Start: Sendable {
         let waiting = Atomic<Int>(0)
         let work: @Sendable (Int) -> Void
@@ -33,14 +33,14 @@ func onThreads(_ count: Int, _ work: @escaping @Sendable (Int) -> Void) {
 }
 
 /// Where so many threads wait for each other, again and again.
-final class Barrier: Sendable {
+public final class Barrier: Sendable {
     private let count: Int
     private let arrived = Atomic<Int>(0)
     private let round = Atomic<Int>(0)
 
-    init(_ count: Int) { self.count = count }
+    public init(_ count: Int) { self.count = count }
 
-    func wait() {
+    public func wait() {
         let current = round.load(ordering: .acquiring)
         if arrived.wrappingAdd(1, ordering: .acquiringAndReleasing).newValue == count {
             arrived.store(0, ordering: .relaxed)
@@ -51,19 +51,11 @@ final class Barrier: Sendable {
     }
 }
 
-/// The standard library's shuffles from a seed.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-    mutating func next() -> UInt64 {
-        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-        return state ^ (state >> 33)
-    }
-}
-
 /// A count that threads share.
-final class Counted: Sendable {
+public final class Counted: Sendable {
     private let value = Atomic<Int>(0)
-    func add() { value.wrappingAdd(1, ordering: .relaxed) }
-    var count: Int { value.load(ordering: .relaxed) }
+    public init() {}
+
+    public func add() { value.wrappingAdd(1, ordering: .relaxed) }
+    public var count: Int { value.load(ordering: .relaxed) }
 }
