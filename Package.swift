@@ -78,7 +78,10 @@ let package = Package(
                 "Balancing", "Base", "CLinux", "Configuration", "Health", "HTTP1", "LogReading", "Routing",
                 "Telemetry", "Dataplane", "Probing", "Ring", "EmulatedKernel",
             ],
-            resources: [.embedInCode("Admin/dashboard.html"), .embedInCode("Admin/dashboard-log.js")],
+            resources: [
+                .embedInCode("Admin/dashboard.html"), .embedInCode("Admin/dashboard-log.js"),
+                .embedInCode("Admin/dashboard-changes.js"),
+            ],
             swiftSettings: common),
         .target(
             name: "Simulation",

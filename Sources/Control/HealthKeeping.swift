@@ -51,17 +51,18 @@ final class HealthKeeping {
         try checks?.start()
     }
 
-    /// Pool, backend and state of those that take nothing now, by name.
+    /// Pool, backend and state of those that have failed and take nothing now, by name. What operators said is in the
+    /// file.
     static func unusable(_ generation: Generation) -> [[String]] {
         zip(names(generation), generation.snapshot.healthOfPools).flatMap { pool, health in
             pool.backends.enumerated().compactMap { index, backend in
                 let state = health.candidates.standing(index).state
-                return state.takesNothing ? [pool.name, backend, "\(state.name)"] : nil
+                return state == .unhealthy || state == .ejected ? [pool.name, backend, "\(state.name)"] : nil
             }
         }
     }
 
-    /// What `unusable` answered in the process whose place this one takes. Others than before are new: healthy.
+    /// What `unusable` answered in the process whose place this one takes.
     func adopt(_ unusable: [[String]]) {
         for words in unusable where words.count == 3 {
             guard let pool = pools.firstIndex(where: { $0.name == words[0] }),

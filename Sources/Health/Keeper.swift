@@ -44,8 +44,9 @@ public struct Keeper {
         }
     }
 
-    /// The process whose place this one takes had found a backend in a state that takes nothing. It stays so here until
-    /// what ends that has happened; where nothing could, it is healthy. Before any worker serves.
+    /// The process whose place this one takes had found a backend unhealthy or ejected. It stays so here until what ends
+    /// that has happened; where nothing could, and where an operator has another word, it is left alone. Before any
+    /// worker serves.
     public mutating func adopt(
         _ state: BackendState, pool: Int, backend: Int, now: UInt64, _ report: (HealthEvent) -> Void
     ) {
@@ -323,13 +324,13 @@ private struct PoolKeeper {
     mutating func adopt(
         _ state: BackendState, _ pool: Int, _ index: Int, _ now: UInt64, _ report: (HealthEvent) -> Void
     ) {
+        guard candidates.standing(index) == .healthy else { return }
         switch state {
-        case .healthy, .warming, .degraded: break
-        case .draining, .disabled: set(index, state, pool, .ordered, now, report)
+        case .healthy, .warming, .degraded, .draining, .disabled: break
         case .unhealthy:
             if health.rules.checks != nil { set(index, .unhealthy, pool, .handedOver, now, report) }
         case .ejected:
-            guard backends[index].state == .healthy, health.adoptEjection(index) else { return }
+            guard health.adoptEjection(index) else { return }
             var change = HealthChange(
                 pool: pool, backend: index, from: .healthy, to: .ejected, cause: .handedOver)
             (backends[index].state, backends[index].since) = (.ejected, now)

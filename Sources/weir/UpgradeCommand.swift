@@ -22,11 +22,10 @@ extension Commands {
         ],
         example: "weir upgrade -c /etc/weir/weir.yaml"
     ) { (arguments) throws(Failure) in
-        let file = try arguments.value("-c", "--config")
-        let address = try arguments.value("--admin")
+        let live = try Live(arguments)
         let waits = !arguments.flag("--no-wait")
         try arguments.finish()
-        let client = try AdminClient(address: address, configurationFile: file)
+        let client = try live.client()
         let (status, body) = try client.command("POST", "/lb/upgrade")
         guard let members = JSONObject.members(of: body) else { throw client.unexpected(status, body) }
         let fields = JSONFields(members)

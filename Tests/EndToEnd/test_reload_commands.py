@@ -1,13 +1,17 @@
 """What the admin API and the commands change in a running Weir: reload, rollback, history; and who is refused."""
 
 import json
+import os
 import random
 import re
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +19,7 @@ import json_schema
 from addresses import free_port, listen, text_of
 from admin_client import ask, raw
 from conftest import address_of
-from deadlines import wait_until
+from deadlines import PATIENCE_SECONDS, wait_until
 from servers import greet_with
 from streams import receive_to_end
 from test_admin import OPENAPI, check_answer, start_admin  # noqa: F401
@@ -378,6 +382,29 @@ def test_commands_want_the_token(start_commanded):
         assert order(weir, "/lb/reload", headers=headers, address=weir.admin).status == 401
         assert order(weir, "/lb/reload", {"file": "/x"}, headers, weir.admin).status == 401
     assert len(weir.events("reloaded")) == 0
+
+
+COMMAND_AS_SOMEBODY_ELSE = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+import admin_client, http.client, socket
+os.setgid(65534); os.setuid(65534)
+print(admin_client.ask(sys.argv[2], "/lb/reload", "POST").status)
+print(admin_client.ask(sys.argv[2], "/lb/rollback?to=1", "POST").status)
+print(admin_client.ask(sys.argv[2], "/lb/history").status)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_commands_through_the_unix_socket_are_for_its_owner(start_commanded, short_folder):
+    weir = start_commanded()
+    os.chmod(short_folder, 0o711)
+    os.chmod(weir.admin_path.removeprefix("unix:"), 0o666)
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND_AS_SOMEBODY_ELSE, str(Path(__file__).parent), weir.admin_path],
+        capture_output=True, text=True, timeout=PATIENCE_SECONDS)
+    assert done.stdout.split() == ["403", "403", "403"], done.stderr
+    assert weir.events("reloaded") == []
 
 
 @pytest.mark.parametrize("headers, body, status", [

@@ -66,11 +66,15 @@ import Testing
         #expect(state(clinic, 0) == .healthy && state(clinic, 1) == .healthy)
     }
 
-    @Test func anOrderHoldsUntilAnotherOne() {
-        var clinic = adopting([.disabled, .draining], rules(isChecked: true))
-        clinic.pass(100 * second)
-        #expect(state(clinic, 0) == .disabled && state(clinic, 1) == .draining)
-        clinic.keeper.order(.enable, pool: 0, backend: 0, now: clinic.now) { _ in }
-        #expect(state(clinic, 0) == .healthy)
+    @Test func anOperatorsWordHolds() {
+        var clinic = Clinic(rules(isChecked: true))
+        for index in 0..<2 {
+            clinic.health.candidates.change(index, from: .healthy, to: Standing(.disabled))
+        }
+        for (index, state) in [BackendState.unhealthy, .ejected].enumerated() {
+            clinic.keeper.adopt(state, pool: 0, backend: index, now: clinic.now) { clinic.events.append($0) }
+        }
+        #expect(state(clinic, 0) == .disabled && state(clinic, 1) == .disabled)
+        #expect(clinic.health.ejectedCount == 0)
     }
 }

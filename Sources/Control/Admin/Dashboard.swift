@@ -1,13 +1,17 @@
 // The dashboard as it is served: one page, out of the files beside this one.
 
 enum Dashboard {
-    /// dashboard.html with the other script where it names it.
-    static let page: [UInt8] = {
-        let marker = Array("/* dashboard-log.js */".utf8)
-        let page = PackageResources.dashboard_html
+    /// dashboard.html with the other scripts where it names them.
+    static let page = with(
+        "/* dashboard-changes.js */", PackageResources.dashboard_changes_js,
+        in: with(
+            "/* dashboard-log.js */", PackageResources.dashboard_log_js, in: PackageResources.dashboard_html))
+
+    private static func with(_ name: String, _ script: [UInt8], in page: [UInt8]) -> [UInt8] {
+        let marker = Array(name.utf8)
         guard let start = page.indices.first(where: { page[$0...].starts(with: marker) }) else {
             preconditionFailure("the page does not name its script")
         }
-        return page[..<start] + PackageResources.dashboard_log_js + page[(start + marker.count)...]
-    }()
+        return page[..<start] + script + page[(start + marker.count)...]
+    }
 }
