@@ -5,6 +5,7 @@
 //   weir-handover, version, pid, count  -->            (with its standard error)
 //   socket, owner, addresses, marks     -->            (with the socket; `count` of them)
 //   unusable, pool, backend, state      -->            (any number)
+//   operated, pool, backend, file's, now -->           (any number; a backend as a file has it)
 //   end                                 -->            reads, binds, sets workers up
 //                                       <--  took, index, address (for each that it has use for)
 //                                       <--  ready
@@ -53,7 +54,9 @@ extension HandedSocket {
         var length = UInt32(MemoryLayout<Int32>.size)
         getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &isListening, &length)
         guard isListening == 1, let actual = Address(boundTo: descriptor), actual.description == words[3]
-        else { throw Failure("what the running Weir hands over for \(words[3]) is no socket that listens there") }
+        else {
+            throw Failure("what the running Weir hands over for \(words[3]) is no socket that listens there")
+        }
         self.init(
             owner: owner, asked: asked, actual: actual, isShared: words[4] == "shared",
             ownsPath: words[5] == "path", descriptor: descriptor)
