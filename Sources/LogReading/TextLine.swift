@@ -14,9 +14,9 @@ enum TextLine {
         var members: [JSONMember] = []
         var rest = line[...]
         while !rest.isEmpty {
-            guard let equals = rest.firstIndex(of: UInt8(ascii: "=")), equals > rest.startIndex else {
-                return nil
-            }
+            guard let equals = rest.firstIndex(of: UInt8(ascii: "=")), equals > rest.startIndex,
+                !rest[..<equals].contains(UInt8(ascii: " "))
+            else { return nil }
             let key = String(decoding: rest[..<equals], as: UTF8.self)
             rest = rest[(equals + 1)...]
             guard let value = takeValue(&rest, of: key) else { return nil }
