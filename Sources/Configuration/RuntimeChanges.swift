@@ -62,6 +62,8 @@ public struct RuntimeChanges: Equatable, Sendable {
     }
 
     public var isEmpty: Bool { differences.isEmpty && added.isEmpty }
+    /// Backends that are not as the file has them.
+    public var count: Int { differences.count + added.count }
 
     // MARK: In force
 
@@ -226,15 +228,63 @@ public struct RuntimeChanges: Equatable, Sendable {
             guard new.pools.contains(where: { $0.name == pool }) else { return false }
             return new.backend(identity) == nil || result.differences[identity]?.isRemoved == true
         }
-        for pool in result.applied(to: new).pools {
-            do throws(RuntimeChangeError) { try Self.check(pool) } catch { result.forget(pool: pool.name) }
-        }
+        result.dropWhatCannotBe(over: new)
         return result
+    }
+
+    private mutating func dropWhatCannotBe(over file: Configuration) {
+        for pool in applied(to: file).pools {
+            do throws(RuntimeChangeError) { try Self.check(pool) } catch { forget(pool: pool.name) }
+        }
     }
 
     private mutating func forget(pool: String) {
         differences = differences.filter { $0.key.pool != pool }
         added.removeAll { $0.pool == pool }
+    }
+}
+
+// For the process that takes this one's place.
+extension RuntimeChanges {
+    /// Of each backend that differs: its pool, its name, what the file says of it and what is in force, as a file has it;
+    /// empty where there is none.
+    public func words(over file: Configuration) -> [[String]] {
+        let now = applied(to: file)
+        var identities = Set(differences.keys)
+        for (pool, backend) in added { identities.insert(BackendIdentity(pool: pool, name: backend.name)) }
+        return identities.map { identity in
+            [identity.pool, identity.name]
+                + [file, now].map { $0.backend(identity).map(\.text) ?? "" }
+        }
+    }
+
+    /// What `words` said, over the file as it is now: as `carried`.
+    public init(_ words: [[String]], over file: Configuration) {
+        self.init()
+        for line in words where line.count == 4 { take(line, file) }
+        dropWhatCannotBe(over: file)
+    }
+
+    private mutating func take(_ words: [String], _ file: Configuration) {
+        let identity = BackendIdentity(pool: words[0], name: words[1])
+        let ofFile = file.backend(identity)
+        guard file.pools.contains(where: { $0.name == identity.pool }), (ofFile?.text ?? "") == words[2]
+        else {
+            return
+        }
+        guard let now = try? Backend.read(Array(words[3].utf8), file: "") else {
+            if ofFile != nil { differences[identity] = Difference(isRemoved: true) }
+            return
+        }
+        var alike = now
+        if let ofFile { (alike.state, alike.weight) = (ofFile.state, ofFile.weight) }
+        if let ofFile, alike.text == ofFile.text {
+            note(.setState(identity, now.state), identity, of: file)
+            note(.setWeight(identity, now.weight), identity, of: file)
+        } else {
+            if ofFile != nil { differences[identity] = Difference(isRemoved: true) }
+            added.append((identity.pool, now))
+        }
     }
 }
 
@@ -270,6 +320,9 @@ extension Backend {
         backend.position = SourcePosition(line: 0, column: 0)
         return backend
     }
+
+    /// As a section of a file, in one line.
+    fileprivate var text: String { YAMLWriter.inline(Keys.backendSection.render(self)) }
 
     /// Reads a backend as a section of a file has it; JSON is such a section.
     ///

@@ -33,13 +33,14 @@ extension Server {
 
     private func carryOut(_ command: AdminCommand) -> AdminAnswer {
         switch command {
-        case .reload(let file, let mayBeAnyFile): reload(file, mayBeAnyFile)
+        case .reload(let file, let mayBeAnyFile, let discards): reload(file, mayBeAnyFile, discards)
         case .rollback(let number): rollBack(number)
+        case .backend(let name, let pool, let order): change(name, in: pool, order)
         case .upgrade: preconditionFailure("it is answered later")
         }
     }
 
-    private func reload(_ file: String?, _ mayBeAnyFile: Bool) -> AdminAnswer {
+    private func reload(_ file: String?, _ mayBeAnyFile: Bool, _ discards: Bool) -> AdminAnswer {
         let path = file ?? options.configurationName
         if path != options.configurationName {
             guard mayBeAnyFile else {
@@ -49,7 +50,7 @@ extension Server {
             guard path.hasPrefix("/") else { return .error(400, "`file` must be an absolute path") }
         }
         do throws(Failure) {
-            try applyFile(path, source: .reload(file: path))
+            try applyFile(path, source: .reload(file: path), discards: discards)
             return appliedAnswer()
         } catch {
             return .refusedConfiguration(error, inForce: generations.current.number)
@@ -69,7 +70,7 @@ extension Server {
             return .error(404, "there is no configuration \(number); known are \(known)")
         }
         do throws(Failure) {
-            try rollBack(to: number, configuration, source: .rollback(to: number))
+            try rollBack(to: configuration, source: .rollback(to: number))
             return appliedAnswer()
         } catch {
             return .refusedConfiguration(error, inForce: generations.current.number)

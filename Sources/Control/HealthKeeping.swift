@@ -51,8 +51,7 @@ final class HealthKeeping {
         try checks?.start()
     }
 
-    /// Pool, backend and state of those that have failed and take nothing now, by name. What operators said is in the
-    /// file.
+    /// Pool, backend and state of those that health lets take nothing now, by name.
     static func unusable(_ generation: Generation) -> [[String]] {
         zip(names(generation), generation.snapshot.healthOfPools).flatMap { pool, health in
             pool.backends.enumerated().compactMap { index, backend in

@@ -14,6 +14,10 @@ enum ChangeSource: Sendable {
     /// To the configuration with that number.
     case rollback(to: Int)
     case automaticRollback(to: Int)
+    /// A command that changes a backend.
+    case backends
+
+    var isOfBackends: Bool { if case .backends = self { true } else { false } }
 
     /// As the log and the admin API have it.
     var name: StaticString {
@@ -24,6 +28,7 @@ enum ChangeSource: Sendable {
         case .reload: "reload"
         case .rollback: "rollback"
         case .automaticRollback: "automatic_rollback"
+        case .backends: "backends"
         }
     }
 
@@ -47,8 +52,10 @@ struct HistoryEntry: Sendable {
     let changes: Int
     /// The first line of why it was not applied.
     let cause: String?
-    /// As a file would have it; nil where it was not applied.
+    /// What a file said, or would have; nil where it was not applied.
     let configuration: Configuration?
+    /// What operators had changed of its backends.
+    let operated: RuntimeChanges
 }
 
 struct History: Sendable {
@@ -64,20 +71,24 @@ struct History: Sendable {
     var differsFromFile = false
 
     /// `first` is what the process began with.
-    init(_ first: Configuration, file: String) {
+    init(_ first: Configuration, _ operated: RuntimeChanges, file: String) {
         self.file = file
         entries = [
             HistoryEntry(
                 number: 1, at: Self.now, source: .start, changed: [], changes: 0, cause: nil,
-                configuration: first)
+                configuration: first, operated: operated)
         ]
     }
 
     /// What is in force. There always is one.
     var current: HistoryEntry { entries.last { $0.number != nil }! }
 
-    func configuration(_ number: Int) -> Configuration? {
-        entries.first { $0.number == number }?.configuration
+    /// nil where it is not known any more, or was not applied.
+    func configuration(_ number: Int) -> (file: Configuration, operated: RuntimeChanges)? {
+        guard let entry = entries.first(where: { $0.number == number }), let file = entry.configuration else {
+            return nil
+        }
+        return (file, entry.operated)
     }
 
     /// What `weir rollback` goes back to unless told otherwise: the one before what is in force. Where that was taken
@@ -89,7 +100,7 @@ struct History: Sendable {
     }
 
     mutating func applied(
-        _ number: Int, _ configuration: Configuration, _ source: ChangeSource,
+        _ number: Int, _ configuration: Configuration, _ operated: RuntimeChanges, _ source: ChangeSource,
         _ changes: [ConfigurationChange]
     ) {
         let words = changes.filter { !$0.needsRestart }.map(\.description)
@@ -97,7 +108,7 @@ struct History: Sendable {
             HistoryEntry(
                 number: number, at: Self.now, source: source,
                 changed: Array(words.prefix(Self.changedLimit)), changes: words.count, cause: nil,
-                configuration: configuration))
+                configuration: configuration, operated: operated))
     }
 
     mutating func failed(_ cause: String, _ source: ChangeSource) {
@@ -105,15 +116,18 @@ struct History: Sendable {
         add(
             HistoryEntry(
                 number: nil, at: Self.now, source: source, changed: [], changes: 0,
-                cause: String(line), configuration: nil))
+                cause: String(line), configuration: nil, operated: RuntimeChanges()))
     }
 
     private mutating func add(_ entry: HistoryEntry) {
         entries.append(entry)
         let isApplied = entry.number != nil
-        if entries.count(where: { ($0.number != nil) == isApplied }) > Self.limit {
-            entries.remove(at: entries.firstIndex { ($0.number != nil) == isApplied }!)
-        }
+        guard entries.count(where: { ($0.number != nil) == isApplied }) > Self.limit else { return }
+        // Backends may be drained and enabled all day: files are kept for longer.
+        let oldest =
+            entries.dropLast().firstIndex { isApplied && $0.source.isOfBackends }
+            ?? entries.firstIndex { ($0.number != nil) == isApplied }!
+        entries.remove(at: oldest)
     }
 
     private static var now: CalendarDate { CalendarDate(secondsSince1970: UInt64(secondsSince1970())) }

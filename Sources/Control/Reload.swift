@@ -34,6 +34,12 @@ struct Reload {
     var wantedBy: ChangeSource?
     /// What runs, as a file would have it: sizes are those that were asked for.
     var configured: Configuration
+    /// The same without what operators changed of backends.
+    var file: Configuration
+    var operated: RuntimeChanges
+    var takenOut = TakenOut()
+    /// Host names that were looked up last.
+    var resolved: [Address: SocketAddress] = [:]
     var history: History
     /// What the file said when it was read last; nil where it could not be.
     var fileSays: Configuration?
@@ -54,10 +60,15 @@ struct Reload {
     /// As it was at the last look: a file that is being written is left to settle for one look.
     var seen: FileStamp?
 
-    init(_ first: Configuration, file: String) {
-        configured = first
+    /// What the process begins with: what its file says, and what operators had changed in the process before it.
+    init(_ first: Configuration, _ operated: RuntimeChanges, file: String) {
+        configured = operated.applied(to: first)
+        self.file = first
+        self.operated = operated
         fileSays = first
-        history = History(first, file: file)
+        takenOut.follow(configured, now: monotonicSeconds())
+        history = History(first, operated, file: file)
+        history.differsFromFile = !operated.isEmpty
         watched = FileStamp(file)
     }
 }
@@ -99,7 +110,8 @@ extension Server {
     }
 
     /// Reads a file and applies what it says. Where it fails, nothing has changed.
-    func applyFile(_ path: String, source: ChangeSource) throws(Failure) {
+    /// `discards`: what operators changed of backends does not hold over it.
+    func applyFile(_ path: String, source: ChangeSource, discards: Bool = false) throws(Failure) {
         let isOwn = path == options.configurationName
         // Whatever the file says now was known: where another one is applied, it counts from its next change on.
         reload.watched = FileStamp(options.configurationName)
@@ -114,7 +126,9 @@ extension Server {
         }
         if isOwn { reload.fileSays = wanted }
         let before = generations.current.number
-        try apply(wanted, source: source)
+        let operated =
+            discards ? RuntimeChanges() : reload.operated.carried(from: reload.file, to: wanted)
+        try apply(wanted, operated, source: source)
         if reload.changes.contains(where: { !$0.needsRestart }) { reload.goBackTo = before }
     }
 
@@ -142,34 +156,45 @@ extension Server {
         reload.history.differsFromFile = differs ?? true
     }
 
-    /// Makes a configuration, as a file would have it, the one in force: the one place where that happens. Returns when
-    /// the workers have been told; `reload.beganAt` is nil again when all of them have taken it. Where it fails,
+    /// Makes a configuration, as a file would have it, with what operators changed of its backends, the one in force: the
+    /// one place where that happens. Returns when the workers have been told; `reload.beganAt` is nil again when all of them have taken it. Where it fails,
     /// nothing has changed. Call it only while `reload.beganAt` is nil.
-    func apply(_ wanted: Configuration, source: ChangeSource) throws(Failure) {
+    func apply(
+        _ file: Configuration, _ operated: RuntimeChanges, source: ChangeSource
+    ) throws(Failure) {
         precondition(reload.beganAt == nil)
+        let wanted = operated.applied(to: file)
         let changes = reload.configured.changes(to: wanted)
         do throws(Failure) {
-            try publish(generations.current.configuration.reloading(wanted))
+            // Nobody who drains a backend wants to wait for DNS.
+            let known = source.isOfBackends ? reload.resolved : [:]
+            try publish(generations.current.configuration.reloading(wanted), known)
         } catch {
             report(error, source)
             throw error
         }
+        reload.file = reload.configured.reloading(file)
         reload.configured = reload.configured.reloading(wanted)
+        reload.operated = operated
+        reload.takenOut.follow(reload.configured, now: monotonicSeconds())
         (reload.source, reload.changes) = (source, changes)
         (reload.rollbackWatch, reload.goBackTo) = (nil, nil)
-        reload.history.applied(generations.current.number, reload.configured, source, changes)
+        reload.history.applied(generations.current.number, reload.file, operated, source, changes)
         compareWithFile()
         showToAdmin(generations.current)
     }
 
-    private func publish(_ configuration: Configuration) throws(Failure) {
-        let addresses = try Self.resolve(configuration)
+    private func publish(
+        _ configuration: Configuration, _ known: [Address: SocketAddress]
+    ) throws(Failure) {
+        let addresses = try Self.resolve(configuration, known: known)
         let next = try bind(configuration)
         let sockets = threads.indices.map(next.sockets)
         guard sockets.allSatisfy({ $0.count <= Worker.socketLimit(atStart: firstSocketCount) }) else {
             next.dropped(to: listening).flatMap { Set($0.descriptors) }.forEach { close($0) }
             throw Failure("more addresses to bind than this process has room for; restart it")
         }
+        reload.resolved = addresses
         reload.dropped = listening.dropped(to: next)
         reload.beganAt = monotonicSeconds()
         Systemd.notify("RELOADING=1\nMONOTONIC_USEC=\(UInt64(monotonicSeconds() * 1_000_000))")
@@ -239,6 +264,8 @@ extension Server {
             // A record has its limit: `weir plan` says all.
             let shown = changes.prefix(16).map(\.description).joined(separator: "; ")
             if !shown.isEmpty { record.text("changed", shown) }
+            let differing = reload.operated.count
+            if differing > 0 { record.number("differing_backends", UInt64(differing)) }
             if !kept.isEmpty { record.text("needs_restart", kept.joined(separator: "; ")) }
         }
         Systemd.notify("READY=1\nSTATUS=serving")

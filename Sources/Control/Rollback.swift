@@ -75,8 +75,10 @@ struct RollbackWatch {
 
 extension Server {
     /// What was in force under a number is in force again, under a new number.
-    func rollBack(to number: Int, _ configuration: Configuration, source: ChangeSource) throws(Failure) {
-        try apply(configuration, source: source)
+    func rollBack(
+        to older: (file: Configuration, operated: RuntimeChanges), source: ChangeSource
+    ) throws(Failure) {
+        try apply(older.file, older.operated, source: source)
         // Whatever the file says now was known when somebody went back: it counts from its next change on.
         reload.watched = FileStamp(options.configurationName)
         reload.wantedBy = nil
@@ -96,7 +98,7 @@ extension Server {
         let failedNumber = generations.current.number
         guard let configuration = reload.history.configuration(watch.number) else { return }
         do throws(Failure) {
-            try rollBack(to: watch.number, configuration, source: .automaticRollback(to: watch.number))
+            try rollBack(to: configuration, source: .automaticRollback(to: watch.number))
         } catch {
             // The log has it, and trying again would not help.
             return

@@ -85,8 +85,9 @@ public final class Server {
         self.options = options
         signals = try Self.takeSignals()
         reports = weir_eventfd()
-        reload = Reload(configuration, file: options.configurationName)
-        var configuration = configuration
+        let operated = RuntimeChanges(predecessor?.operated ?? [], over: configuration)
+        reload = Reload(configuration, operated, file: options.configurationName)
+        var configuration = reload.configured
         let sizing = Sizing(configuration, backlog: Worker.backlog)
         let configuredSessions = configuration.limits.sessions
         configuration.limits.sessions = sizing.sessions
@@ -95,6 +96,7 @@ public final class Server {
         logs = try LogFiles(configuration.logs)
         events = EventLog(descriptor: logs.events.descriptor, format: logs.events.format)
         let addresses = try Self.resolve(configuration)
+        reload.resolved = addresses
         let inherited = try InheritedSocket.takeAll()
         let handed = predecessor?.sockets ?? []
         listening = try Listening.open(
@@ -187,8 +189,11 @@ public final class Server {
         return descriptor
     }
 
-    static func resolve(_ configuration: Configuration) throws(Failure) -> [Address: SocketAddress] {
-        var found: [Address: SocketAddress] = [:]
+    /// Host names; those of `known` are not asked for again.
+    static func resolve(
+        _ configuration: Configuration, known: [Address: SocketAddress] = [:]
+    ) throws(Failure) -> [Address: SocketAddress] {
+        var found = known
         for pool in configuration.pools {
             for backend in pool.backends {
                 if case .unix(let path) = backend.address, backend.address.socketAddress == nil {
@@ -296,7 +301,8 @@ public final class Server {
             generation: generation, engine: engine,
             addresses: generation.configuration.listeners.indices.map(listening.addresses), threads: threads,
             shared: shared, startedAt: startedAt, startedAtSince1970: startedAtSince1970,
-            history: reload.history, drain: draining, logs: recentLogs)
+            history: reload.history, drain: draining, operated: reload.operated, takenOut: reload.takenOut,
+            logs: recentLogs)
     }
 
     private func waitForReport() {

@@ -61,10 +61,15 @@ extension Worker {
     mutating func endAwaiting() {
         for slot in 0..<UInt32(sessions.highWater) where sessions.isLive(slot) {
             let session = sessions[slot]
-            if session.pointee.state == .awaiting, session.pointee.toBackend.input.isEmpty {
-                session.pointee.lastActivityAt = now
-                setHTTPTimer(slot, session)
+            guard session.pointee.state == .awaiting, session.pointee.toBackend.input.isEmpty else {
+                continue
             }
+            // From now on its patience counts, unless its time would be over before that.
+            let keepAlive = httpPlan(session).pointee.keepAliveTimeoutNanoseconds
+            let left = keepAlive - min(keepAlive, Self.lastRequestNanoseconds)
+            let isKept = session.pointee.headStartedAt == 0
+            session.pointee.lastActivityAt = isKept ? min(now, session.pointee.lastActivityAt &+ left) : now
+            setHTTPTimer(slot, session)
         }
         closeIdleConnections()
     }

@@ -114,6 +114,7 @@ extension Worker {
             if session.pointee.holdsBackend { return }
             // Whom it tried is nobody here.
             session.pointee.attempts = 0
+            session.pointee.connectFailure = .ok
         }
         let backend = place ?? 0
         if session.pointee.holdsBackend {

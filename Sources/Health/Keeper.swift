@@ -324,6 +324,7 @@ private struct PoolKeeper {
     mutating func adopt(
         _ state: BackendState, _ pool: Int, _ index: Int, _ now: UInt64, _ report: (HealthEvent) -> Void
     ) {
+        // An operator's word is the configuration's.
         guard candidates.standing(index) == .healthy else { return }
         switch state {
         case .healthy, .warming, .degraded, .draining, .disabled: break

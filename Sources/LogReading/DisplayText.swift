@@ -72,6 +72,7 @@ public enum Colour: String, Sendable {
     case yellow = "33"
     case blue = "34"
     case cyan = "36"
+    case reversed = "7"
 
     /// The text in this colour.
     public func paint(_ text: String, if isOn: Bool) -> String {

@@ -5,8 +5,8 @@ import Control
 
 enum Commands {
     static let all = [
-        run, check, plan, reload, rollback, history, upgrade, explain, status, top, tail, demo, schema,
-        completions,
+        run, check, plan, reload, rollback, history, backend, upgrade, explain, status, top, tail, demo,
+        schema, completions,
     ]
 
     /// Of commands that read a configuration.
@@ -190,7 +190,8 @@ enum Commands {
         summary: "the same live in the terminal",
         options: [runningConfiguration, adminAddress],
         details: [
-            "s sorts backends by the next column, p pauses, q ends. Each line of bars is the last 20 seconds."
+            "s sorts backends by the next column, p pauses, q ends. Arrow keys select a backend: d drains it, e",
+            "enables it. Each line of bars is the last 20 seconds.",
         ],
         example: "weir top --admin 127.0.0.1:9900"
     ) { (arguments) throws(Failure) in

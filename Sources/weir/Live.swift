@@ -32,7 +32,7 @@ struct Live {
             throw Failure("it takes long, and goes on; `weir history` and the event log tell how it ends")
         // The errors of a file name their places themselves.
         case 422: throw Failure(fields.text("error"), namesItsPlace: fields.isTrue("names_its_place"))
-        case 404, 409, 503: throw Failure(fields.text("error"))
+        case 400, 404, 409, 503: throw Failure(fields.text("error"))
         default: throw client.unexpected(status, body)
         }
     }

@@ -8,10 +8,13 @@ import LogReading
 
 extension Commands {
     static let reload = Command(
-        name: "reload", arguments: "[FILE] [-c FILE] [--admin ADDRESS]",
+        name: "reload", arguments: "[FILE] [--discard] [-c FILE] [--admin ADDRESS]",
         operands: [Operand("FILE", .files, "instead of the file that it was started with")],
         summary: "apply the file anew, or another one, to a running Weir",
-        options: [runningConfiguration, adminAddress],
+        options: [
+            CommandOption("--discard", "without what `weir backend` changed beside the file"),
+            runningConfiguration, adminAddress,
+        ],
         details: [
             "All of it or nothing. Returns when every worker goes by it, and prints what has changed; or prints",
             "why it was refused and exits with 1. `weir plan` says before what would change. Another FILE is",
@@ -20,10 +23,12 @@ extension Commands {
         example: "weir reload -c /etc/weir/weir.yaml"
     ) { (arguments) throws(Failure) in
         let live = try Live(arguments)
+        let discards = arguments.flag("--discard")
         let file = arguments.optionalPositional()
         try arguments.finish()
         var parameters: [(name: String, value: JSON)] = []
         if let file { parameters.append(("file", .string(try absolute(file)))) }
+        if discards { parameters.append(("discard", .boolean(true))) }
         standardOutput(Applied(try Live.order(live.client(), "POST", "/lb/reload", parameters)).text)
         return 0
     }

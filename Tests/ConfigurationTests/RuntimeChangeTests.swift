@@ -136,6 +136,23 @@ private func inForce(_ changes: RuntimeChanges, _ file: Configuration, pool: Int
         #expect(inForce(carried, next) == ["one:2:enabled"])
     }
 
+    @Test func theNextProcessIsToldAll() throws {
+        let third = try backend("{ name: three, address: 10.0.0.4:80, weight: 3, backup: true }")
+        var changes = try changes(
+            .setState(one, .draining), .setWeight(one, 9), .add(third, pool: "a"), .remove(two),
+            .setState(BackendIdentity(pool: "b", name: "two"), .disabled))
+        #expect(RuntimeChanges(changes.words(over: try file()), over: try file()) == changes)
+        try changes.make(.add(backend("{ name: two, address: 10.0.0.9:80 }"), pool: "a"), over: file())
+        let told = RuntimeChanges(changes.words(over: try file()), over: try file())
+        #expect(
+            inForce(told, try file()).sorted()
+                == ["one:9:draining", "three:3:enabled", "two:1:enabled"])
+        let next = try file("weight: 2", "weight: 4")
+        let carried = RuntimeChanges(changes.words(over: try file()), over: next)
+        #expect(inForce(carried, next).contains("one:4:enabled"))
+        #expect(RuntimeChanges([["no", "such", "", ""], ["short"]], over: next).isEmpty)
+    }
+
     // MARK: Text
 
     @Test func aBackendIsReadAsAFileHasIt() throws {

@@ -87,6 +87,40 @@ def test_it_follows_what_happens_and_its_keys_work(start_admin, new_script, term
 
 
 @needs_tmux
+def test_a_backend_is_selected_drained_and_enabled(start_admin, terminal):
+    weir = start_admin(*({"name": name, "address": f"127.0.0.1:{port}"} for name, port in (("one", 1), ("two", 2))))
+    top = terminal(BINARY, "top", "--admin", weir.admin)
+
+    def state(name):
+        (pool,) = ask(weir.admin, "/lb/backends").json()["pools"]
+        return next(b["state"] for b in pool["backends"] if b["name"] == name)
+
+    top.wait_for(r"arrows select a backend")
+    top.press("d")
+    top.wait_for(r"^no backend is selected")
+    top.press("Down")
+    top.wait_for(r"d drains site/one")
+    top.press("Down")
+    top.wait_for(r"d drains site/two, e enables it")
+    top.press("Up", "Up", "Down", "d")
+    top.wait_for(r"^drain two of pool site\? y does it")
+    top.press("n")
+    top.wait_for(r"d drains site/two")
+    assert state("two") == "healthy"
+    top.press("d", "y")
+    top.wait_for(r"^backend two of pool site: draining, weight 1")
+    top.wait_for(r"^site +two .* draining \d")
+    top.wait_for(r"^not as in the file: site/two \(state\)")
+    assert state("two") == "draining"
+    top.press("e")
+    top.wait_for(r"^enable two of pool site\?")
+    top.press("y")
+    top.wait_for(r"^backend two of pool site: enabled")
+    top.wait_for(r"^site +two .* healthy ")
+    assert state("one") == state("two") == "healthy"
+
+
+@needs_tmux
 def test_a_small_window_and_a_weir_that_goes(start_admin, terminal):
     weir = start_admin(*({"name": f"b{n}", "address": f"127.0.0.1:{n + 1}"} for n in range(100)))
     top = terminal(BINARY, "top", "--admin", weir.admin, columns=60, rows=12)

@@ -77,4 +77,12 @@ import Testing
         #expect(state(clinic, 0) == .disabled && state(clinic, 1) == .disabled)
         #expect(clinic.health.ejectedCount == 0)
     }
+
+    @Test func anOperatorsWordIsTheConfigurations() {
+        var clinic = Clinic(rules(isChecked: true))
+        clinic.order(.drain, 0)
+        clinic.keeper.adopt(.unhealthy, pool: 0, backend: 0, now: clinic.now) { _ in }
+        clinic.keeper.adopt(.draining, pool: 0, backend: 1, now: clinic.now) { _ in }
+        #expect(state(clinic, 0) == .draining && state(clinic, 1) == .healthy)
+    }
 }

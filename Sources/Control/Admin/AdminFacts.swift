@@ -33,6 +33,9 @@ struct AdminFacts: @unchecked Sendable {
     let history: History
     /// nil while it serves.
     let drain: Drain?
+    /// What operators changed of backends, and since when they have some out of rotation.
+    let operated: RuntimeChanges
+    let takenOut: TakenOut
     let logs: RecentLogs
 
     func answer(_ path: AdminPath, _ request: AdminRequest) throws(AdminRefusal) -> AdminAnswer {

@@ -39,6 +39,10 @@ struct Figures {
         let isBackup: Bool
         /// Sessions and requests that hold it now.
         let active: Int
+        /// Keys in which it differs from the file; `added` where the file does not have it.
+        let differs: [String]
+        /// Since an operator took it out of rotation; nil where nobody did.
+        let takenOutSeconds: Int?
         /// By `BackendCounter`.
         let counters: [UInt64]
 
@@ -52,6 +56,8 @@ struct Figures {
         let pending: Int
         let full: Int
         let backends: [BackendFigures]
+        /// Whom the file has in it and operators removed.
+        let removed: [String]
     }
 
     let status: String
@@ -101,7 +107,7 @@ struct Figures {
                 durations: (0..<DurationBuckets.count).map { plan.pointee.durations(inBucket: $0) })
         }
         pools = facts.configuration.pools.enumerated().map { index, pool in
-            PoolFigures(pool, snapshot.pool(index))
+            PoolFigures(pool, snapshot.pool(index), facts)
         }
     }
 
@@ -110,20 +116,25 @@ struct Figures {
 }
 
 extension Figures.PoolFigures {
-    init(_ pool: Pool, _ plan: UnsafePointer<PoolPlan>) {
+    init(_ pool: Pool, _ plan: UnsafePointer<PoolPlan>, _ facts: AdminFacts) {
+        let now = monotonicSeconds()
         let candidates = plan.pointee.candidates
         name = pool.name
         balance = pool.balance.rawValue
         isPanicking = candidates.isPanicking
         pending = plan.pointee.pendingCount
         full = candidates.fullCount
+        removed = facts.operated.removed(from: pool.name)
         backends = pool.backendsBackupsLast.enumerated().map { index, backend in
             let standing = candidates.standing(index)
+            let identity = BackendIdentity(pool: pool.name, name: backend.name)
             return Figures.BackendFigures(
                 name: backend.name, address: backend.address.description, state: standing.state,
                 share: standing.share, weight: backend.weight, maxSessions: backend.maxSessions,
                 isBackup: backend.isBackup,
                 active: max(candidates[index].active.load(ordering: .relaxed), 0),
+                differs: facts.operated.differingKeys(identity),
+                takenOutSeconds: facts.takenOut.seconds(identity, now: now),
                 counters: BackendCounter.allCases.map { (plan.pointee.backends + index).pointee.total($0) })
         }
     }

@@ -118,6 +118,7 @@ extension Figures.PoolFigures {
             object.number("pending", pending)
             object.number("full", full)
             object.array("backends") { array in backends.forEach { $0.write(to: &array) } }
+            object.array("removed") { array in removed.forEach { array.string(nil, $0) } }
         }
     }
 }
@@ -133,6 +134,8 @@ extension Figures.BackendFigures {
             object.number("max_sessions", orNull: maxSessions)
             object.flag("backup", isBackup)
             object.number("active", active)
+            object.array("differs") { array in differs.forEach { array.string(nil, $0) } }
+            object.number("taken_out_s", orNull: takenOutSeconds)
             object.number("tries", self[.tries])
             object.number("failures", self[.failures])
             object.number("connect_failures", self[.connectFailures])

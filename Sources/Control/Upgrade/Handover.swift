@@ -5,6 +5,7 @@
 //   weir-handover, version, pid, count  -->            (with its standard error)
 //   socket, owner, addresses, marks     -->            (with the socket; `count` of them)
 //   unusable, pool, backend, state      -->            (any number)
+//   operated, pool, backend, file's, now -->           (any number; a backend as a file has it)
 //   end                                 -->            reads, binds, sets workers up
 //                                       <--  took, index, address (for each that it has use for)
 //                                       <--  ready

@@ -32,6 +32,8 @@ final class Predecessor {
     let sockets: [HandedSocket]
     /// Pool, backend and state of those that took nothing.
     let unusable: [[String]]
+    /// What operators had changed of backends: `RuntimeChanges.words`.
+    let operated: [[String]]
     private let channel: HandoverChannel
     /// Where failures are read until this process is ready.
     private let pipe: Int32
@@ -80,10 +82,16 @@ final class Predecessor {
             unusable.append(Array(words.dropFirst()))
             words = try next().words
         }
+        var operated: [[String]] = []
+        while words.first == "operated", words.count == 5 {
+            operated.append(Array(words.dropFirst()))
+            words = try next().words
+        }
         guard words == ["end"] else {
             throw Failure("the running Weir hands over more than the \(count) sockets that it has")
         }
-        (self.channel, self.process, self.sockets, self.unusable) = (channel, process, sockets, unusable)
+        (self.channel, self.process, self.sockets) = (channel, process, sockets)
+        (self.unusable, self.operated) = (unusable, operated)
         pipe = weir_duplicate(STDERR_FILENO)
         guard standardError >= 0 else { return }
         dup2(standardError, STDERR_FILENO)

@@ -27,6 +27,7 @@ final class Successor: @unchecked Sendable {
     private let sockets: [HandedSocket]
     /// Pool, backend and state of those that take nothing now.
     private let unusable: [[String]]
+    private let operated: [[String]]
     private let channel: HandoverChannel
     /// What it writes to its standard error before it has ours.
     private let said: Int32
@@ -40,7 +41,8 @@ final class Successor: @unchecked Sendable {
 
     /// Starts the program. `reports` is written to when it is ready or has failed.
     init(
-        _ program: StartedProgram, _ sockets: [HandedSocket], unusable: [[String]], reports: Int32
+        _ program: StartedProgram, _ sockets: [HandedSocket], unusable: [[String]], operated: [[String]],
+        reports: Int32
     ) throws(Failure) {
         var ends: [Int32] = [-1, -1]
         var pipe: [Int32] = [-1, -1]
@@ -61,7 +63,8 @@ final class Successor: @unchecked Sendable {
             throw error
         }
         (channel, said) = (HandoverChannel(descriptor: ends[0]), pipe[0])
-        (self.sockets, self.unusable, self.reports) = (sockets, unusable, reports)
+        (self.sockets, self.unusable, self.operated) = (sockets, unusable, operated)
+        self.reports = reports
         startThread()
     }
 
@@ -133,6 +136,7 @@ final class Successor: @unchecked Sendable {
             fcntl(STDERR_FILENO, F_GETFD) >= 0 ? STDERR_FILENO : -1, before: deadline)
         for socket in sockets { try channel.send(socket.words, socket.descriptor, before: deadline) }
         for words in unusable { try channel.send(["unusable"] + words, before: deadline) }
+        for words in operated { try channel.send(["operated"] + words, before: deadline) }
         try channel.send(["end"], before: deadline)
     }
 

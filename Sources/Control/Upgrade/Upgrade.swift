@@ -105,7 +105,7 @@ extension Server {
             upgrade.sockets = listening.handed + (admin?.handed ?? [])
             let successor = try Successor(
                 program, upgrade.sockets, unusable: HealthKeeping.unusable(generations.current),
-                reports: reports)
+                operated: reload.operated.words(over: reload.file), reports: reports)
             upgrade.phase = .starting(successor)
             events.write(.info, "upgrading") { record in
                 record.text("program", program.path)

@@ -61,6 +61,10 @@ struct Sample {
         let weight: UInt64
         let isBackup: Bool
         let active: UInt64
+        /// Keys in which it differs from the file.
+        let differs: [String]
+        /// Since an operator took it out; nil where nobody did.
+        let takenOutSeconds: UInt64?
         let tries: UInt64
         let failures: UInt64
         let answers: UInt64
@@ -91,6 +95,8 @@ struct Sample {
     let listeners: [Listener]
     let backends: [Backend]
     let panickingPools: [String]
+    /// `pool/name` of backends that the file has and operators removed.
+    let removedBackends: [String]
 
     /// nil where the text is none of Weir's.
     init?(_ body: [UInt8]) {
@@ -120,6 +126,9 @@ struct Sample {
         listeners = fields.objects("listeners").map(Listener.init)
         let pools = fields.objects("pools")
         panickingPools = pools.filter { $0.isTrue("panic") }.map { $0.text("name") }
+        removedBackends = pools.flatMap { pool in
+            pool.texts("removed").map { "\(pool.text("name"))/\($0)" }
+        }
         backends = pools.flatMap { pool in
             pool.objects("backends").map { Backend(pool: pool.text("name"), $0) }
         }
@@ -153,6 +162,8 @@ extension Sample.Backend {
         weight = fields.number("weight")
         isBackup = fields.isTrue("backup")
         active = fields.number("active")
+        differs = fields.texts("differs")
+        takenOutSeconds = fields.value("taken_out_s")?.wholeNumber
         tries = fields.number("tries")
         failures = fields.number("failures")
         answers = fields.number("answers")

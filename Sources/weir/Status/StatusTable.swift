@@ -8,6 +8,7 @@ struct StatusTable {
     var order = BackendOrder.file
     /// nil: no sparklines.
     var history: RateHistory?
+    var selected: BackendKey?
 
     private struct Cell {
         let text: String
@@ -49,11 +50,27 @@ struct StatusTable {
             let text = "log records lost: \(UnitText.count(now.logDropped))"
             lines.append(Colour.yellow.paint(text, if: style.hasColours))
         }
+        if let differing {
+            lines.append(Colour.yellow.paint(DisplayText.escaped(differing), if: style.hasColours))
+        }
         for pool in now.panickingPools {
             let text = "pool \(DisplayText.escaped(pool)): too few backends are well, health is ignored"
             lines.append(Colour.red.paint(text, if: style.hasColours))
         }
         return lines
+    }
+
+    /// What operators changed of backends beside the file; nil for nothing.
+    private var differing: String? {
+        let now = interval.after
+        let changed = now.backends.filter { !$0.differs.isEmpty }.map {
+            "\($0.pool)/\($0.name) (\($0.differs.joined(separator: ", ")))"
+        }
+        let all = changed + now.removedBackends.map { "\($0) (removed)" }
+        if all.isEmpty { return nil }
+        let most = 8
+        let more = all.count > most ? " and \(all.count - most) more" : ""
+        return "not as in the file: " + all.prefix(most).joined(separator: ", ") + more
     }
 
     var listeners: [String] {
@@ -76,17 +93,26 @@ struct StatusTable {
             rows)
     }
 
-    var backends: [String] {
+    /// The order in which they are shown.
+    var backendKeys: [BackendKey] { sortedFigures.map { BackendKey($0.now) } }
+
+    private var sortedFigures: [BackendFigures] {
         let before = Dictionary(
             interval.before.backends.map { (BackendKey($0), $0) }, uniquingKeysWith: { first, _ in first })
         let figures = interval.after.backends.map { now in
             BackendFigures(now, since: before[BackendKey(now)], interval)
         }
+        return order.sorted(figures)
+    }
+
+    var backends: [String] {
         let headings = [
             "POOL", "BACKEND", "ADDRESS", "STATE", "WEIGHT", "ACTIVE", "RATE/S", "FAILED/S", "ANSWER",
         ]
+        let figures = sortedFigures
         return table(
-            headings + (history == nil ? [] : ["RATE"]), order.sorted(figures).map(cells))
+            headings + (history == nil ? [] : ["RATE"]), figures.map(cells),
+            selected: figures.firstIndex { BackendKey($0.now) == selected })
     }
 
     private func cells(_ figures: BackendFigures) -> [Cell] {
@@ -105,7 +131,8 @@ struct StatusTable {
 
     private static func state(_ backend: Sample.Backend) -> String {
         let isPart = backend.sharePercent > 0 && backend.sharePercent < 100
-        return backend.state + (isPart ? " \(backend.sharePercent)%" : "")
+        let time = backend.takenOutSeconds.map { " \(UnitText.duration(microseconds: $0 * 1_000_000))" } ?? ""
+        return backend.state + time + (isPart ? " \(backend.sharePercent)%" : "")
             + (backend.isBackup ? " backup" : "")
     }
 
@@ -125,7 +152,7 @@ struct StatusTable {
         UnitText.bytes(UInt64(interval.rate(now, since: then)))
     }
 
-    private func table(_ headings: [String], _ rows: [[Cell]]) -> [String] {
+    private func table(_ headings: [String], _ rows: [[Cell]], selected: Int? = nil) -> [String] {
         let widths = headings.indices.map { column in
             rows.reduce(DisplayText.width(headings[column])) {
                 max($0, DisplayText.width(DisplayText.escaped($1[column].text)))
@@ -135,7 +162,12 @@ struct StatusTable {
         let heading = headings.indices.map {
             Cell(text: headings[$0], colour: .dim, alignedRight: isRight[$0])
         }
-        return ([heading] + rows).map { line($0, widths) }
+        return [line(heading, widths)]
+            + rows.enumerated().map { index, row in
+                guard index == selected, style.hasColours else { return line(row, widths) }
+                let plain = row.map { Cell(text: $0.text, alignedRight: $0.alignedRight) }
+                return Colour.reversed.paint(line(plain, widths), if: true)
+            }
     }
 
     /// Cut where the terminal ends.

@@ -1,4 +1,5 @@
-// `weir top`: the tables of `weir status` drawn in place once a second, with sparklines, until `q` or a signal.
+// `weir top`: the tables of `weir status` drawn in place once a second, with sparklines, until `q` or a signal. A backend
+// can be selected, drained and enabled; that is asked back before it is done.
 
 import Control
 import Glibc
@@ -14,6 +15,11 @@ struct Top {
     private var order = BackendOrder.file
     private var history = RateHistory()
     private var isPaused = false
+    private var selected: BackendKey?
+    /// What waits for a `y`.
+    private var question: BackendChange?
+    /// What the last order came to, until the next key.
+    private var outcome: String?
     private var last: Sample?
     private var interval: Interval?
     /// Why there is no answer at the moment.
@@ -72,13 +78,26 @@ struct Top {
         var lines: [String] = []
         let style = screen.style
         if let interval {
-            lines = StatusTable(interval: interval, style: style, order: order, history: history).lines
+            lines = table(interval, style).lines
         }
         if let trouble { lines.insert(DisplayText.cut(trouble, to: style.width ?? 80), at: 0) }
         // Above the tables, so that it is seen however many backends there are.
-        let keys = "q ends, s sorts (now by \(order.rawValue)), p \(isPaused ? "goes on" : "pauses")"
-        lines.insert(DisplayText.cut(keys, to: style.width ?? 80), at: 0)
+        lines.insert(DisplayText.cut(prompt, to: style.width ?? 80), at: 0)
         return writeAll(Array(screen.drawing(of: lines).utf8)) { isStopAsked() }
+    }
+
+    private func table(_ interval: Interval, _ style: DisplayStyle) -> StatusTable {
+        StatusTable(interval: interval, style: style, order: order, history: history, selected: selected)
+    }
+
+    private var prompt: String {
+        if let question {
+            return "\(question.verb) \(question.name) of pool \(question.pool)? y does it, other keys do not"
+        }
+        if let outcome { return outcome }
+        let keys = "q ends, s sorts (now by \(order.rawValue)), p \(isPaused ? "goes on" : "pauses")"
+        guard let selected else { return keys + ", arrows select a backend" }
+        return keys + ", d drains \(selected.pool)/\(selected.name), e enables it"
     }
 
     /// Until it is time to look again, or a key is typed. False where it is time to end.
@@ -92,20 +111,91 @@ struct Top {
         if waited[0].revents != 0, isStopAsked() { return false }
         if waited[1].revents == 0 { return true }
         guard let keys = keyboard.keys() else { return false }
-        for key in keys {
-            switch key | 0x20 {
-            case UInt8(ascii: "q"): return false
-            case UInt8(ascii: "s"): order = order.next
-            case UInt8(ascii: "p"): isPaused.toggle()
-            default: break
-            }
+        for key in Key.all(in: keys) where !obey(key) { return false }
+        return true
+    }
+
+    // MARK: - Keys
+
+    /// False where it is time to end.
+    private mutating func obey(_ key: Key) -> Bool {
+        outcome = nil
+        if let question {
+            self.question = nil
+            if key == .letter("y") { order(question) }
+            return true
+        }
+        switch key {
+        case .letter("q"): return false
+        case .letter("s"): order = order.next
+        case .letter("p"): isPaused.toggle()
+        case .letter("d"): ask("drain")
+        case .letter("e"): ask("enable")
+        case .up: select(-1)
+        case .down: select(1)
+        case .letter: break
         }
         return true
+    }
+
+    /// The next one, or the first.
+    private mutating func select(_ step: Int) {
+        guard let interval else { return }
+        let keys = table(interval, screen.style).backendKeys
+        guard let place = selected.flatMap({ keys.firstIndex(of: $0) }) else {
+            selected = keys.first
+            return
+        }
+        selected = keys[min(max(place + step, 0), keys.count - 1)]
+    }
+
+    private mutating func ask(_ verb: String) {
+        guard let selected else {
+            outcome = "no backend is selected: the arrow keys select one"
+            return
+        }
+        question = BackendChange(verb: verb, pool: selected.pool, name: selected.name)
+    }
+
+    private mutating func order(_ change: BackendChange) {
+        do throws(Failure) {
+            outcome = String(try change.order(client).text.dropLast())
+        } catch {
+            outcome = error.message
+        }
+        nextMilliseconds = monotonicMilliseconds()
     }
 
     private func isStopAsked() -> Bool {
         let signals = Interruption.take()
         if signals.contains(SIGCONT) { keyboard.takeOver() }
         return signals.contains(SIGINT) || signals.contains(SIGTERM)
+    }
+}
+
+/// What was typed.
+private enum Key: Equatable {
+    case letter(Character)
+    case up, down
+
+    /// Arrows come as `ESC [ A` or `ESC O A` (ECMA-48; DEC's application mode); k and j do the same.
+    static func all(in octets: [UInt8]) -> [Key] {
+        var keys: [Key] = []
+        var rest = octets[...]
+        while let octet = rest.popFirst() {
+            guard octet == 0x1B else {
+                let letter = Character(Unicode.Scalar(octet | 0x20))
+                keys.append(letter == "k" ? .up : letter == "j" ? .down : .letter(letter))
+                continue
+            }
+            guard rest.first == UInt8(ascii: "[") || rest.first == UInt8(ascii: "O") else { continue }
+            rest.removeFirst()
+            // Parameters of other keys go before their last octet.
+            let end = rest.firstIndex { (0x40...0x7E).contains($0) } ?? rest.endIndex
+            if end < rest.endIndex, rest[end] == UInt8(ascii: "A") { keys.append(.up) }
+            if end < rest.endIndex, rest[end] == UInt8(ascii: "B") { keys.append(.down) }
+            rest = rest[min(end + 1, rest.endIndex)...]
+        }
+        return keys
     }
 }
