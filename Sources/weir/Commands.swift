@@ -124,8 +124,8 @@ enum Commands {
             "METHOD is GET unless given. The request goes through the code that serves: the strict reading",
             "of its head, the routes, the split, the rewrite, the pool's policy. Nothing is sent. Where the",
             "rotation of a running Weir stands, and who is full there, is not known here.",
-            "--request says in words what the record of a request that happened has, out of the memory of the",
-            "running Weir (-c FILE or --admin), or out of a log.",
+            "With --request it says in words what the record of a request that happened has, out of the memory",
+            "of the running Weir (-c FILE or --admin), or out of a log.",
         ],
         example: "weir explain -c weir.yaml --listener web GET http://a.example/v1/x -H 'x-beta: 1'"
     ) { (arguments) throws(Failure) in
