@@ -61,7 +61,9 @@ extension Worker {
     mutating func endAwaiting() {
         for slot in 0..<UInt32(sessions.highWater) where sessions.isLive(slot) {
             let session = sessions[slot]
-            guard session.pointee.state == .awaiting, session.pointee.toBackend.input.isEmpty else { continue }
+            guard session.pointee.state == .awaiting, session.pointee.toBackend.input.isEmpty else {
+                continue
+            }
             // From now on its patience counts, unless its time would be over before that.
             let keepAlive = httpPlan(session).pointee.keepAliveTimeoutNanoseconds
             let left = keepAlive - min(keepAlive, Self.lastRequestNanoseconds)
