@@ -18,11 +18,10 @@ struct RequestReader: BitwiseCopyable {
         case head, length, chunks, complete
     }
 
-    static var headLimitBytes: Int { 16 * 1024 }
+    static var headLimitBytes: Int { HeadCollector.limitBytes }
 
     private var phase = Phase.head
-    private var scan = HeadScan()
-    private var keptCount = 0
+    private var collector = HeadCollector()
     private var remaining: UInt64 = 0
     private var chunks = ChunkedBody()
     /// Of the request that is complete.
@@ -65,28 +64,17 @@ struct RequestReader: BitwiseCopyable {
         _ octets: UnsafeMutablePointer<UInt8>, count: Int, kept: UnsafeMutablePointer<UInt8>,
         fields: FieldTable
     ) -> HeadStep {
-        let before = keptCount
-        let limits = HeadLimits(headBytes: UInt32(Self.headLimitBytes))
-        var head = octets
-        var available = count
-        if before > 0 {
-            let room = min(count, Self.headLimitBytes - before)
-            (kept + before).update(from: octets, count: room)
-            (head, available) = (kept, before + room)
-        }
-        switch scan.advance(head, count: available, limits: limits) {
+        switch collector.take(octets, count: count, kept: kept) {
+        case .more: return .more
         case .refused: return .failed
-        case .incomplete:
-            if before == 0 { kept.update(from: octets, count: count) }
-            keptCount = available
-            return .more
-        case .complete(let length):
+        case .whole(let head):
             guard
                 let parsed = try? RequestHead.parse(
-                    head, count: available, length: length, limits: limits, into: fields)
+                    head.octets, count: head.available, length: head.length, limits: HeadCollector.limits,
+                    into: fields)
             else { return .failed }
-            begin(parsed, UnsafePointer(head))
-            return .taken(length - before, expectsContinue: parsed.expectsContinue)
+            begin(parsed, UnsafePointer(head.octets))
+            return .taken(head.taken, expectsContinue: parsed.expectsContinue)
         }
     }
 

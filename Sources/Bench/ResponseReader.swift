@@ -17,12 +17,10 @@ public struct ResponseReader: BitwiseCopyable {
     }
 
     /// Bytes of the longest head.
-    public static let headLimitBytes = 16 * 1024
+    public static var headLimitBytes: Int { HeadCollector.limitBytes }
 
     private var phase = Phase.head
-    private var scan = HeadScan()
-    /// Octets of the head so far, where it came in pieces.
-    private var keptCount = 0
+    private var collector = HeadCollector()
     private var remaining: UInt64 = 0
     private var chunks = ChunkedBody()
     /// Of the head that was read; 0 before.
@@ -66,37 +64,19 @@ public struct ResponseReader: BitwiseCopyable {
         _ octets: UnsafeMutablePointer<UInt8>, count: Int, kept: UnsafeMutablePointer<UInt8>,
         fields: FieldTable
     ) -> HeadStep {
-        let before = keptCount
-        let limits = HeadLimits(headBytes: UInt32(Self.headLimitBytes))
-        var head = octets
-        var available = count
-        if before > 0 {
-            let room = min(count, Self.headLimitBytes - before)
-            (kept + before).update(from: octets, count: room)
-            (head, available) = (kept, before + room)
-        }
-        switch scan.advance(head, count: available, limits: limits) {
+        switch collector.take(octets, count: count, kept: kept) {
+        case .more: return .more
         case .refused: return .failed
-        case .incomplete:
-            if before == 0 { kept.update(from: octets, count: count) }
-            keptCount = available
-            return .more
-        case .complete(let length):
-            guard begin(head, count: available, length: length, limits, fields) else { return .failed }
-            (keptCount, scan) = (0, HeadScan())
-            return .taken(length - before)
+        case .whole(let head): return begin(head, fields) ? .taken(head.taken) : .failed
         }
     }
 
     /// Parses a head that is complete. False where it is not to be understood.
-    private mutating func begin(
-        _ octets: UnsafeMutablePointer<UInt8>, count: Int, length: Int, _ limits: HeadLimits,
-        _ fields: FieldTable
-    ) -> Bool {
+    private mutating func begin(_ collected: HeadCollector.Head, _ fields: FieldTable) -> Bool {
         guard
             let head = try? ResponseHead.parse(
-                octets, count: count, length: length, limits: limits, into: fields, method: .get,
-                wantsUpgrade: false)
+                collected.octets, count: collected.available, length: collected.length,
+                limits: HeadCollector.limits, into: fields, method: .get, wantsUpgrade: false)
         else { return false }
         if head.isInterim { return true }
         status = head.status

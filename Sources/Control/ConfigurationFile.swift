@@ -7,6 +7,11 @@ public enum ConfigurationFile {
     /// Where `weir run` looks when it is given no file.
     public static let defaultPaths = ["weir.yaml", "/etc/weir/weir.yaml"]
 
+    /// What a command was told with `-c`, else the first of the default files that exists.
+    public static func path(_ named: String?) throws(Failure) -> String {
+        if let named { named } else { try defaultPath() }
+    }
+
     /// The first of the default files that exists.
     public static func defaultPath() throws(Failure) -> String {
         if let path = defaultPaths.first(where: { access($0, F_OK) == 0 }) { return path }

@@ -187,6 +187,7 @@ public struct RecordInWords {
         "client_limit": "the client has sessions_per_client sessions already",
         "denied": "the client's address is not served (allow, deny)",
         "rate_limited": "a rate limit had nothing left", "out_of_descriptors": "no descriptor was left",
+        "backend_removed": "its backend was taken out of the configuration",
         "overloaded": "no buffer or slot was left", "shutdown": "Weir stopped",
     ]
 
@@ -194,6 +195,7 @@ public struct RecordInWords {
         "connect_refused": "nobody listens there", "timeout_connect": "no answer within timeouts.connect",
         "connect_unreachable": "no way to the host or network",
         "connect_failed": "the socket could not be used",
+        "backend_removed": "it was taken out of the configuration meanwhile",
         "backends_full": "every backend has max_sessions sessions",
     ]
 }

@@ -79,8 +79,15 @@ public struct RecordWriter {
     public mutating func identifier(_ key: StaticString, _ value: UInt64) {
         begin(key)
         quoteIfJSON()
-        for shift in stride(from: UInt64(60), through: 0, by: -4) {
-            hexadecimalDigit(UInt8((value >> shift) & 15))
+        if end - cursor >= 16 {
+            for position in 0..<16 {
+                let digit = UInt8(truncatingIfNeeded: value >> UInt64(60 - 4 * position)) & 15
+                let octet = Self.hexadecimal(digit)
+                cursor.storeBytes(of: octet, toByteOffset: position, as: UInt8.self)
+            }
+            cursor += 16
+        } else {
+            overflowed = true
         }
         quoteIfJSON()
     }
@@ -153,14 +160,34 @@ public struct RecordWriter {
     // MARK: Pieces
 
     private mutating func begin(_ key: StaticString) {
-        if !isFirstField { byte(format == .json ? UInt8(ascii: ",") : UInt8(ascii: " ")) }
+        if format == .json {
+            beginJSON(key)
+            return
+        }
+        if !isFirstField { byte(UInt8(ascii: " ")) }
         isFirstField = false
-        quoteIfJSON()
         if let prefix { self.prefix(prefix) }
         if let innerPrefix { self.prefix(innerPrefix) }
         copy(UnsafeRawPointer(key.utf8Start), key.utf8CodeUnitCount)
-        quoteIfJSON()
-        byte(format == .json ? UInt8(ascii: ":") : UInt8(ascii: "="))
+        byte(UInt8(ascii: "="))
+    }
+
+    /// A record has some thirty keys: the room for each is asked for once.
+    @inline(__always)
+    private mutating func beginJSON(_ key: StaticString) {
+        let count = key.utf8CodeUnitCount
+        guard end - cursor >= count + 4 else {
+            overflowed = true
+            return
+        }
+        cursor.storeBytes(of: UInt8(ascii: ","), as: UInt8.self)
+        if !isFirstField { cursor += 1 }
+        isFirstField = false
+        cursor.storeBytes(of: UInt8(ascii: "\""), as: UInt8.self)
+        (cursor + 1).copyMemory(from: UnsafeRawPointer(key.utf8Start), byteCount: count)
+        cursor.storeBytes(of: UInt8(ascii: "\""), toByteOffset: count + 1, as: UInt8.self)
+        cursor.storeBytes(of: UInt8(ascii: ":"), toByteOffset: count + 2, as: UInt8.self)
+        cursor += count + 3
     }
 
     private mutating func prefix(_ name: StaticString) {
@@ -253,13 +280,24 @@ public struct RecordWriter {
         }
     }
 
-    private mutating func hexadecimalDigit(_ digit: UInt8) {
-        byte(digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
+    private mutating func hexadecimalDigit(_ digit: UInt8) { byte(Self.hexadecimal(digit)) }
+
+    /// Of a number below 16.
+    @inline(__always)
+    private static func hexadecimal(_ digit: UInt8) -> UInt8 {
+        digit &+ (digit < 10 ? UInt8(ascii: "0") : UInt8(ascii: "a") - 10)
     }
 
     private mutating func escaped(_ value: UnsafeRawBufferPointer) {
         var index = 0
         while index < value.count {
+            // Nearly all there ever is.
+            let plain = Self.plainCount(value, from: index)
+            if plain > 0 {
+                copy(value.baseAddress! + index, plain)
+                index += plain
+                continue
+            }
             let octet = value[index]
             switch octet {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"):
@@ -270,9 +308,6 @@ public struct RecordWriter {
                 copy(UnsafeRawPointer(("\\u00" as StaticString).utf8Start), 4)
                 hexadecimalDigit(octet >> 4)
                 hexadecimalDigit(octet & 15)
-                index += 1
-            case 0x20..<0x7F:
-                byte(octet)
                 index += 1
             default:
                 let length = UTF8Scan.sequenceLength(value, at: index)
@@ -285,6 +320,32 @@ public struct RecordWriter {
                 }
             }
         }
+    }
+
+    /// How many octets from `index` on are printable ASCII that needs no escape.
+    @inline(__always)
+    private static func plainCount(_ value: UnsafeRawBufferPointer, from index: Int) -> Int {
+        var end = index
+        while end + 8 <= value.count {
+            let marks = special(value.loadUnaligned(fromByteOffset: end, as: UInt64.self))
+            if marks != 0 { return end + marks.trailingZeroBitCount >> 3 - index }
+            end += 8
+        }
+        while end < value.count, special(UInt64(value[end]) | 0x2020_2020_2020_2000) == 0 { end += 1 }
+        return end - index
+    }
+
+    /// The top bit of the first of eight octets that is no such one, and perhaps of octets behind it; 0 where all
+    /// are. (A borrow can only mark octets behind one that is marked.)
+    @inline(__always)
+    private static func special(_ octets: UInt64) -> UInt64 {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let controls = octets &- ones &* 0x20
+        let quotes = (octets ^ ones &* UInt64(UInt8(ascii: "\""))) &- ones
+        let backslashes = (octets ^ ones &* UInt64(UInt8(ascii: "\\"))) &- ones
+        let deletes = (octets ^ ones &* 0x7F) &- ones
+        // An octet from 128 on is marked by itself.
+        return (controls | quotes | backslashes | deletes | octets) & (ones &* 0x80)
     }
 
     private static func needsQuotes(_ value: UnsafeRawBufferPointer) -> Bool {

@@ -9,6 +9,10 @@ enum Commands {
         schema, completions,
     ]
 
+    /// Of commands that read a configuration.
+    private static let configurationFile = CommandOption(
+        "-c, --config", "FILE", "the configuration; default as for `weir run`", .files)
+
     /// Of commands that ask a running Weir.
     static let runningConfiguration = CommandOption(
         "-c, --config", "FILE",
@@ -43,7 +47,7 @@ enum Commands {
         let timeout = try arguments.number("--drain-timeout", within: 0...86_400)
         let upgradeTimeout = try arguments.number("--upgrade-drain-timeout", within: 0...31_536_000)
         try arguments.finish()
-        let path = if let file { file } else { try ConfigurationFile.defaultPath() }
+        let path = try ConfigurationFile.path(file)
         var options = ServerOptions()
         options.configurationName = path
         if let timeout { options.drainTimeoutSeconds = timeout }
@@ -86,7 +90,7 @@ enum Commands {
         let running = try arguments.value("-c", "--config")
         let path = try arguments.positional("FILE")
         try arguments.finish()
-        let runningPath = if let running { running } else { try ConfigurationFile.defaultPath() }
+        let runningPath = try ConfigurationFile.path(running)
         let before = try ConfigurationFile.read(runningPath)
         let after = try ConfigurationFile.read(path)
         standardOutput(Plan.text(before, after))
@@ -96,10 +100,13 @@ enum Commands {
     private static let explain = Command(
         name: "explain",
         arguments: "[-c FILE] [--listener NAME] [METHOD] URL [-H 'NAME: VALUE']... | --request ID",
+        operands: [
+            Operand("METHOD", .words(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])),
+            Operand("URL", .nothing),
+        ],
         summary: "say what becomes of an http request, and why; or what became of one",
         options: [
-            CommandOption(
-                "-c, --config", "FILE", "the configuration; default as for `weir run`", .files),
+            configurationFile,
             CommandOption(
                 "--listener", "NAME",
                 "whose routes; may be left out where one listener has `mode: http`", .names(.listeners)),
@@ -117,8 +124,8 @@ enum Commands {
             "METHOD is GET unless given. The request goes through the code that serves: the strict reading",
             "of its head, the routes, the split, the rewrite, the pool's policy. Nothing is sent. Where the",
             "rotation of a running Weir stands, and who is full there, is not known here.",
-            "--request says in words what the record of a request that happened has, out of the memory of the",
-            "running Weir (-c FILE or --admin), or out of a log.",
+            "With --request it says in words what the record of a request that happened has, out of the memory",
+            "of the running Weir (-c FILE or --admin), or out of a log.",
         ],
         example: "weir explain -c weir.yaml --listener web GET http://a.example/v1/x -H 'x-beta: 1'"
     ) { (arguments) throws(Failure) in
@@ -151,7 +158,7 @@ enum Commands {
         if words.count == 2 { request.method = words[0] }
         request.headers = headers
         if let client { request.client = client }
-        let path = if let file { file } else { try ConfigurationFile.defaultPath() }
+        let path = try ConfigurationFile.path(file)
         let configuration = try ConfigurationFile.read(path)
         let explanation = try Explanation(
             request, configuration, listenerName: listener, draw: UInt64(draw ?? 1))
@@ -258,10 +265,7 @@ enum Commands {
                 "bash, zsh or fish")
         ],
         summary: "print what a shell needs to complete weir's words",
-        options: [
-            CommandOption(
-                "-c, --config", "FILE", "the configuration; default as for `weir run`", .files)
-        ],
+        options: [configurationFile],
         details: [
             "KIND is `listeners`, `pools` or `backends`: their names in the configuration, a line each,",
             "which is what the shells ask for. `make install` puts the three where shells look for them.",
@@ -274,7 +278,7 @@ enum Commands {
         if let shell = Shell(rawValue: word) {
             standardOutput(shell.completions)
         } else if let kind = ConfiguredName(rawValue: word) {
-            let path = if let file { file } else { try ConfigurationFile.defaultPath() }
+            let path = try ConfigurationFile.path(file)
             standardOutput(kind.names(in: try ConfigurationFile.read(path)).map { $0 + "\n" }.joined())
         } else {
             let known = Shell.allCases.map(\.rawValue) + ConfiguredName.allCases.map(\.rawValue)

@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 
-from chaos import ROOT, Backend, drive, free_port, wait_until_served
+from chaos import ROOT, Backend, drive, free_port, moment, wait_until_served
 
 #: Between two messages of a long session.
 PAUSE_SECONDS = 0.2
@@ -172,7 +172,15 @@ def run_once(options, engine):
                     pass
             for backend in site:
                 backend.kill()
-        return told(engine, load, new, long, taken, events(folder, "stopped"))
+        return told(engine, load, new, long, taken, pauses(folder), events(folder, "stopped"))
+
+
+def pauses(folder):
+    """Milliseconds of each upgrade in which nobody accepted: clients waited in the queues."""
+    first = {}
+    for event in events(folder, "draining"):
+        first.setdefault(event["pid"], moment(event))
+    return [(moment(e) - first[e["pid"]]) * 1000 for e in events(folder, "upgraded")]
 
 
 def until(condition, what):
@@ -183,12 +191,13 @@ def until(condition, what):
         time.sleep(0.01)
 
 
-def told(engine, load, new, long, taken, stopped):
+def told(engine, load, new, long, taken, paused, stopped):
     failed = {name: load[name] for name in ("connect", "read", "write", "status", "timeout")}
     served = sum(thread.served for thread in new)
     refused = [failure for thread in new for failure in thread.failures]
     print(f"{engine}: {len(taken)} upgrades, each {statistics.median(taken):.0f} ms (median; at most"
-          f" {max(taken):.0f} ms) from the command to its answer")
+          f" {max(taken):.0f} ms) from the command to its answer, nobody accepted for"
+          f" {statistics.median(paused):.1f} ms (at most {max(paused):.1f} ms)")
     print(f"  wrk, kept connections: {load['requests']} requests, failed {sum(failed.values())} {failed}")
     print(f"  a connection for each request: {served} requests, failed {len(refused)} {refused[:3]}")
     print(f"  {long.count} tcp sessions: {long.messages} messages there and back, broken {len(long.broken)}"

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from deadlines import PATIENCE_SECONDS
+from test_manual import rows
 from weir_process import BINARY, run_weir
 
 CONFIGURATION = """
@@ -115,6 +116,8 @@ def test_tab_completes_commands_options_files_and_names(shell, tmp_path):
             ("weir tail --backend 127.0.0.1:90", "tail --backend 127.0.0.1:9001"),
             ("weir explain --listener w", "explain --listener web"),
             ("weir explain -c other.yaml --listener f", "explain -c other.yaml --listener front"),
+            ("weir explain --json -c other.yaml DEL", "explain --json -c other.yaml DELETE"),
+            ("weir explain GET DEL", "explain GET DEL"),
         ):
             assert terminal.complete(typed) == words, typed
     finally:
@@ -129,8 +132,8 @@ def test_every_command_and_option_of_the_help_is_in_the_script(shell):
     assert "run" in commands and "completions" in commands
     for command in commands:
         assert re.search(rf"\b{command}\b", script), command
-        rows = re.findall(r"^  (-.*?)(?: {2,}|$)", run_weir(command, "--help").stdout, re.M)
-        for option in re.findall(r"(?<![\w-])--?([a-zA-Z][\w-]*)", " ".join(rows)):
+        options = " ".join(rows(run_weir(command, "--help").stdout))
+        for option in re.findall(r"(?<![\w-])--?([a-zA-Z][\w-]*)", options):
             assert re.search(rf"(-|-l |-s ){option}\b", script), (command, option)
 
 

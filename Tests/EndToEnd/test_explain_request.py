@@ -1,9 +1,11 @@
 """`weir explain --request` says in words what became of a request, out of the running Weir or out of a log."""
 
+import json
 import re
 
 import pytest
 
+from deadlines import wait_until
 from test_recent_log import request, start_web, wait_for  # noqa: F401, a fixture
 from weir_process import ROOT, run_weir
 
@@ -29,6 +31,8 @@ def test_of_a_running_weir(start_web, form):
     assert f"id {ids[0]}\n" in told and "route     1, in the order of the file\n" in told
     assert "answer    status 200, " in told and "reason    ok: " in told and "user agent <b>\\u202e\n" in told
     assert explain(ids[0], "-c", str(weir.configuration_path)) == told
+    # The file has a record a moment later.
+    wait_until(lambda: all(id in open(weir.access_path).read() for id in ids), "both records in the log")
     assert explain(ids[0], "--log", weir.access_path) == told
     told = explain(ids[1], "--admin", weir.admin)
     assert "route     none: the pool is the listener's own\n" in told
@@ -85,3 +89,16 @@ def test_one_id_of_many_requests_shows_all(tmp_path):
     told = explain("same", "--log", log)
     assert told.count("request   GET /") == 3 and "request id same" in told
     assert explain("same", "--log", "-", input=open(log).read()) == told
+
+
+def test_the_documented_words_are_what_is_said(tmp_path):
+    record = {
+        "time": "2026-01-31T12:00:00.234567Z", "id": "887ecefa9fa6da1c", "listener": "web", "mode": "http",
+        "client": "127.0.0.1:54014", "method": "GET", "host": "www.example.com", "path": "/shop/cart",
+        "protocol": "HTTP/1.1", "status": 200, "user_agent": "curl/7.88.1", "request_id": "887ecefa9fa6da1c",
+        "route": 1, "pool": "site", "backend": "a", "attempts": 2, "retried": "connect",
+        "pick": {"policy": "least_connections", "candidates": 3, "excluded": {"ejected": 1}, "score": 2},
+        "reason": "ok", "bytes_in": 140, "bytes_out": 358, "connect_us": 86, "first_byte_us": 1162, "total_us": 1207,
+    }
+    told = explain("887ecefa9fa6da1c", "--log", make(tmp_path / "log", json.dumps(record)))
+    assert f"```text\n{told}```\n" in (ROOT / "docs/logs.md").read_text(), told

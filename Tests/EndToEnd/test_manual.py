@@ -11,6 +11,12 @@ from weir_process import run_weir
 PAGES = run_weir("--man", "--list").stdout.split()
 
 
+def rows(help_text):
+    """The options of a command, each as `-c, --config FILE`: they stand before the remarks."""
+    table = re.search(r"^Usage: .*\n\n((?:  .*\n)*)", help_text, re.M)[1]
+    return re.findall(r"^  (-.*?) {2,}", table, re.M)
+
+
 def shown(page):
     """As man(1) would show it, without line breaks and hyphens of its own."""
     source = run_weir("--man", page).stdout
@@ -39,7 +45,7 @@ def test_each_command_has_a_page_that_says_what_its_help_says():
         page = shown(f"weir-{command}.1")
         assert f"weir-{command}(1)" in overview
         assert re.match(rf"weir {command}: (.*)", help_text)[1] in page
-        for row in re.findall(r"^  (-.*?)(?: {2,}|$)", help_text, re.M):
+        for row in rows(help_text):
             assert re.search(rf"^ +{re.escape(row)}\b", page, re.M), (command, row)
         assert re.search(r"^Example: (.*)", help_text, re.M)[1] in page
 

@@ -446,7 +446,8 @@ def test_a_running_weir_is_followed(start_web, tail):
         request(weir, f"/then{number}")
     shown = following.wait_for_lines(15)[10:]
     assert sorted(numbers_of(shown)) == [f"/then{number}" for number in range(5)]
-    assert set(shown) <= set(open(weir.access_path).read().splitlines()), "as they are, byte for byte"
+    wait_until(
+        lambda: set(shown) <= set(open(weir.access_path).read().splitlines()), "them in the log, byte for byte")
     following.interrupt()
     following.wait_for_end()
 

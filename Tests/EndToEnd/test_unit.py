@@ -44,6 +44,16 @@ def test_a_call_that_the_unit_forbids_is_seen():
     assert run_weir("--version", prefix=AS_THE_UNIT_ALLOWS).returncode == 0
 
 
+def test_an_upgrade_needs_no_more(start_weir, backend):
+    weir = start_weir(backend, prefix=AS_THE_UNIT_ALLOWS)
+    before, old = weir.pair(backend), weir.pid
+    weir.upgrade()
+    assert weir.pid != old
+    for pair in (before, weir.pair(backend)):
+        exchange(*pair)
+    weir.stop()
+
+
 def test_weir_serves_checks_alerts_reloads_and_stops_with_what_the_unit_allows(
     start_weir, backend, new_script, new_server, refusing, tmp_path
 ):

@@ -89,6 +89,22 @@ func withBytes(_ bytes: [UInt8], _ body: (UnsafeRawBufferPointer) -> Void) {
         }
     }
 
+    /// Plain stretches are copied as they are; what ends them may stand anywhere.
+    @Test func oneOctetAmongPlainOnesIsEscapedWhereverItStands() throws {
+        for octet in UInt8(0)..<128 {
+            for place in 0..<20 {
+                var bytes = Array("0123456789 ~!#[]^_az".utf8)
+                bytes[place] = octet
+                var line: String?
+                withBytes(bytes) { value in line = record { $0.text("v", value) } }
+                let object = try JSONSerialization.jsonObject(with: Data(line!.utf8)) as? [String: String]
+                #expect(object?["v"] == String(decoding: bytes, as: UTF8.self))
+                let needsEscape = octet < 0x20 || octet == 0x7F || octet == 0x22 || octet == 0x5C
+                #expect(line!.contains("\\") == needsEscape)
+            }
+        }
+    }
+
     @Test func whatDoesNotFitIsNoRecordAtAll() {
         for capacity in 1..<60 {
             let line = record(.json, capacity: capacity) { writer in

@@ -5,7 +5,7 @@ let historyAt = 0, confirmed = null;
 
 const whoAsked = {
   start: "start", sighup: "SIGHUP", watch: "the file changed", reload: "reload", rollback: "rollback",
-  automatic_rollback: "automatic rollback" };
+  automatic_rollback: "automatic rollback", backends: "a command for a backend" };
 
 function whatOf(entry) {
   if (entry.cause != null) return make("span", { class: "bad" }, "not applied: " + entry.cause);

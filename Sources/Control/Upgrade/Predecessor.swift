@@ -59,8 +59,8 @@ final class Predecessor {
                 return try channel.receive(before: deadline)
             } catch {
                 throw Failure(
-                    "the running Weir hands nothing over: it is gone, or \(HandoverChannel.variable) is set by mistake"
-                )
+                    "the running Weir hands nothing over: it is gone, or "
+                        + "\(HandoverChannel.variable) is set by mistake")
             }
         }
         let (hello, standardError) = try next()
