@@ -118,6 +118,9 @@ def test_tab_completes_commands_options_files_and_names(shell, tmp_path):
             ("weir explain -c other.yaml --listener f", "explain -c other.yaml --listener front"),
             ("weir explain --json -c other.yaml DEL", "explain --json -c other.yaml DELETE"),
             ("weir explain GET DEL", "explain GET DEL"),
+            ("weir backend dra", "backend drain"),
+            ("weir backend drain sec", "backend drain second"),
+            ("weir backend drain --timeout 5 first lar", "backend drain --timeout 5 first large"),
         ):
             assert terminal.complete(typed) == words, typed
     finally:

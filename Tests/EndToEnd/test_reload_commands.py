@@ -519,7 +519,8 @@ def test_who_leaves_before_the_answer_holds_up_nobody(start_commanded):
             client.sendall(b"POST /lb/reload HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     assert order(weir, "/lb/reload").status in (200, 503)
     wait_until(lambda: weir.descriptor_count() <= before, "the connections to be closed")
-    assert order(weir, "/lb/reload").status == 200
+    # What they asked for is done all the same, and may still wait.
+    wait_until(lambda: order(weir, "/lb/reload").status == 200, "room for another command")
 
 
 # -- Whatever comes
