@@ -3,6 +3,7 @@ by keyboard, and where a token is wanted. Screenshots are left in WEIR_SCREENSHO
 
 import json
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -73,6 +74,7 @@ def test_it_shows_what_happens_and_asks_nobody_else(busy, page):
     cards = page.text("#cards")
     for name in ("Requests and sessions a second", "Failed a second", "p99", "Client connections"):
         assert name in cards
+    assert re.search(r"[0-9.]+%, answered 5xx [0-9]", cards)
     assert page.text("#process").startswith("0.")
     page.wait_for("now.pools[0].backends.some(b => b.state === 'ejected')")
     page.wait_for("document.querySelector('#backends .bad')?.innerText === 'ejected'")
