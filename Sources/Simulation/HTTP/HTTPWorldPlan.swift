@@ -70,7 +70,10 @@ extension WorldPlan {
 
     /// A request may find no backend that takes it.
     var mayLackBackends: Bool {
-        let faulty = Fault.allCases.contains { $0.endsConnects && faults.odds[$0.rawValue] > 0 }
+        // The queue of a unix socket may be full until the time to connect is over.
+        let faulty = Fault.allCases.contains {
+            ($0.endsConnects || $0 == .connectQueueFull) && faults.odds[$0.rawValue] > 0
+        }
         let isLimited = configuration.pools.contains { pool in
             pool.breaker.maxSessions != nil
                 || pool.backends.contains { $0.weight == 0 || $0.maxSessions != nil }
