@@ -30,6 +30,8 @@ package struct SessionView {
     /// It waits for a place at a backend, since then.
     package let isPending: Bool
     package let pendingSince: UInt64
+    /// Tries of its request after the first.
+    package let retries: Int
     /// Its request counts in the retry budget of its pool.
     package let isRetried: Bool
     /// A second backend has its request as well.
@@ -54,6 +56,8 @@ extension Worker {
                     backendDescriptor: session.backendDescriptor, acceptedAt: session.acceptedAt,
                     connectStartedAt: session.connectStartedAt, isPending: session.isPending,
                     pendingSince: session.pendingSince,
+                    retries: session.exchange != Exchange.none
+                        ? Int(exchanges[session.exchange].pointee.retries) : 0,
                     isRetried: session.exchange != Exchange.none
                         && exchanges[session.exchange].pointee.holdsRetry,
                     isHedged: session.exchange != Exchange.none

@@ -22,8 +22,9 @@ extension World {
         while httpFacts.count <= Int(client) { httpFacts.append(HTTPFacts()) }
         ledger.prepare(client)
         let tap = ledger.taps[Int(client)]
-        // A backend that is given up begins another stage, with times of its own.
-        let moment = tap.ends.count &* 100_000 &+ Int(view.backendDescriptor)
+        // A backend that is given up begins another stage, with times of its own; so does a pause after which nobody was
+        // there to be tried.
+        let moment = (tap.ends.count &* 100 &+ view.retries) &* 100_000 &+ Int(view.backendDescriptor)
         if httpFacts[Int(client)].state != view.state || httpFacts[Int(client)].moment != moment
             || httpFacts[Int(client)].stateSince == 0
         {
