@@ -201,11 +201,15 @@ extension Worker {
     /// Asks for everything back, and again after a while, as for a session.
     private mutating func cancelAll(ofConnection number: UInt32) {
         let connection = connections[number]
-        if !connection.pointee.inKernel.isDisjoint(with: .onBackend),
-            !connection.pointee.inKernel.contains(InKernel(.cancelAllOnBackend))
-        {
+        let inKernel = connection.pointee.inKernel.intersection(.onBackend)
+        if !inKernel.isEmpty, !connection.pointee.inKernel.contains(InKernel(.cancelAllOnBackend)) {
             connection.pointee.inKernel.insert(InKernel(.cancelAllOnBackend))
-            ring.cancelAll(on: connection.pointee.descriptor, token: token(.cancelAllOnBackend, number))
+            let answer = token(.cancelAllOnBackend, number)
+            if let operation = inKernel.single {
+                ring.cancel(token(operation, number), token: answer)
+            } else {
+                ring.cancelAll(on: connection.pointee.descriptor, token: answer)
+            }
         }
         timers.set(timer(ofConnection: number), deadline: now + Self.cancelRetryNanoseconds)
     }

@@ -82,6 +82,12 @@ struct InKernel: OptionSet, BitwiseCopyable {
     @inline(__always)
     init(_ operation: Operation) { rawValue = 1 << UInt16(operation.rawValue) }
 
+    /// The one operation that this is; nil where there are several, or none.
+    @inline(__always)
+    var single: Operation? {
+        rawValue.nonzeroBitCount == 1 ? Operation(rawValue: UInt8(rawValue.trailingZeroBitCount)) : nil
+    }
+
     /// What concerns the connection to the backend, requests to cancel included.
     static let ofBackend: InKernel = onBackend.union([
         InKernel(.cancelConnect), InKernel(.cancelReceiveFromBackend), InKernel(.cancelAllOnBackend),

@@ -78,7 +78,11 @@ extension WorldPlan {
             pool.breaker.maxSessions != nil
                 || pool.backends.contains { $0.weight == 0 || $0.maxSessions != nil }
         }
-        return faulty || faults.lacksUnixSockets || isLimited || keepsHealth || faults.descriptorLimit < 4096
+        // To connect may take longer than a try may.
+        let slowest = 2 * (faults.latencyNanoseconds + faults.jitterNanoseconds) + newsNanoseconds
+        let isImpatient = configuration.listeners.contains { $0.retry?.perTryNanoseconds ?? .max <= slowest }
+        return faulty || isImpatient || faults.lacksUnixSockets || isLimited || keepsHealth
+            || faults.descriptorLimit < 4096
             || slots < 1000 || operates
             || manners.contains { $0 != .accepts }
     }
