@@ -190,7 +190,9 @@ def test_who_is_full_is_replaced(start_sticky, scripts, new_script):
     assert other.body != b"a" and pair_of(other) not in (None, cookie)
     answer_now.append(True)
     assert held.response().body == b"a"
-    assert "full" in results(weir, len(weir.wait_for_sessions(3)))
+    wait_until(
+        lambda: any(record["pick"]["affinity"]["result"] == "full" for record in weir.sessions()),
+        "the record of who found it full")
 
 
 def test_the_backend_sees_the_cookie_as_it_came(start_sticky, scripts):

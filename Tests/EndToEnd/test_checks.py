@@ -149,8 +149,9 @@ def test_redis_is_asked_for_pong(start_weir, tmp_path):
                     return b""
 
         wait_until(lambda: ping() == b"+PONG\r\n", "an answer through Weir")
+        before = [change["backend"] for change in changes(weir, "unhealthy")].count("r0")
         os.kill(servers[0].pid, signal.SIGSTOP)
-        assert "timeout" in wait_for_change(weir, "r0", "unhealthy")["cause"]
+        assert "timeout" in wait_for_change(weir, "r0", "unhealthy", before + 1)["cause"]
         assert all(ping() == b"+PONG\r\n" for _ in range(4))
         os.kill(servers[0].pid, signal.SIGCONT)
         wait_until(lambda: states(weir, "r0", "r1") == ["healthy"] * 2, "both are well again")
