@@ -32,22 +32,12 @@ enum ChildProcess {
         posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
         posix_spawn_file_actions_adddup2(&actions, 1, 2)
         weir_spawn_closing_from(&actions, 3)
-        // Weir holds signals back and ignores SIGPIPE; a program expects neither.
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        posix_spawnattr_setsigmask(&attributes, &signals)
-        sigaddset(&signals, SIGPIPE)
-        posix_spawnattr_setsigdefault(&attributes, &signals)
-        posix_spawnattr_setpgroup(&attributes, 0)
-        let flags = [POSIX_SPAWN_SETSIGMASK, POSIX_SPAWN_SETSIGDEF, POSIX_SPAWN_SETPGROUP].map { Int16($0) }
-        posix_spawnattr_setflags(&attributes, flags.reduce(0, |))
         var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
         arguments.append(nil)
         defer { arguments.forEach { free($0) } }
-        return posix_spawn(&process, words[0], &actions, &attributes, arguments, weir_environment())
+        return SpawnAttributes(ownGroup: true).withPointer {
+            posix_spawn(&process, words[0], &actions, $0, arguments, weir_environment())
+        }
     }
 
     private static func wait(for process: pid_t, _ limitSeconds: Int) -> String? {

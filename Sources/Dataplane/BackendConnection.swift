@@ -204,12 +204,9 @@ extension Worker {
         let inKernel = connection.pointee.inKernel.intersection(.onBackend)
         if !inKernel.isEmpty, !connection.pointee.inKernel.contains(InKernel(.cancelAllOnBackend)) {
             connection.pointee.inKernel.insert(InKernel(.cancelAllOnBackend))
-            let answer = token(.cancelAllOnBackend, number)
-            if let operation = inKernel.single {
-                ring.cancel(token(operation, number), token: answer)
-            } else {
-                ring.cancelAll(on: connection.pointee.descriptor, token: answer)
-            }
+            ring.cancel(
+                inKernel.single.map { token($0, number) }, orAllOn: connection.pointee.descriptor,
+                token: token(.cancelAllOnBackend, number))
         }
         timers.set(timer(ofConnection: number), deadline: now + Self.cancelRetryNanoseconds)
     }

@@ -58,27 +58,18 @@ extension Worker {
     /// EALREADY only for what is about to end by itself, but it does not find an operation that stands between
     /// two tries, as a receive does that found data just when it was going to wait (io_arm_apoll_handler:
     /// IO_APOLL_READY), and that one may wait again afterwards.
-    ///
-    /// By its name the kernel finds an operation in a table; for all on a descriptor it goes through every operation
-    /// that waits in the ring, which takes milliseconds where there are ten thousand connections.
     mutating func cancelAll(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         let onClient = session.pointee.inKernel.intersection(.onClient)
         if !onClient.isEmpty, !session.isInKernel(.cancelAllOnClient) {
-            let answer = submitting(.cancelAllOnClient, slot, session)
-            if let operation = onClient.single {
-                ring.cancel(token(operation, slot, session), token: answer)
-            } else {
-                ring.cancelAll(on: session.pointee.clientDescriptor, token: answer)
-            }
+            ring.cancel(
+                onClient.single.map { token($0, slot, session) }, orAllOn: session.pointee.clientDescriptor,
+                token: submitting(.cancelAllOnClient, slot, session))
         }
         let onBackend = session.pointee.inKernel.intersection(.onBackend)
         if !onBackend.isEmpty, !session.isInKernel(.cancelAllOnBackend) {
-            let answer = submitting(.cancelAllOnBackend, slot, session)
-            if let operation = onBackend.single {
-                ring.cancel(token(operation, slot, session), token: answer)
-            } else {
-                ring.cancelAll(on: session.pointee.backendDescriptor, token: answer)
-            }
+            ring.cancel(
+                onBackend.single.map { token($0, slot, session) }, orAllOn: session.pointee.backendDescriptor,
+                token: submitting(.cancelAllOnBackend, slot, session))
         }
         if mutant(.missedCancelNotRepeated) { return }
         timers.set(slot, deadline: now + Self.cancelRetryNanoseconds)

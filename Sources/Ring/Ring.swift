@@ -216,6 +216,14 @@ public struct Ring: ~Copyable {
         weir_sqe_set_token(entry, token.bits)
     }
 
+    /// Asks the kernel to end the operation that is named, or where none is, every operation on `descriptor`. By its name
+    /// the kernel finds one in a table; for all on a descriptor it goes through every operation that waits in the ring,
+    /// which takes milliseconds where there are ten thousand connections.
+    @inline(__always)
+    public func cancel(_ target: Token?, orAllOn descriptor: Int32, token: Token) {
+        if let target { cancel(target, token: token) } else { cancelAll(on: descriptor, token: token) }
+    }
+
     /// Closes; completes only on failure, which would be a defect.
     @inline(__always)
     public func close(_ descriptor: Int32, token: Token) {

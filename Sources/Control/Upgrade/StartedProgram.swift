@@ -44,22 +44,13 @@ struct StartedProgram {
         posix_spawn_file_actions_adddup2(&actions, sources.1, 2)
         posix_spawn_file_actions_adddup2(&actions, sources.0, Self.handoverDescriptor)
         weir_spawn_closing_from(&actions, Self.handoverDescriptor + 1)
-        // Weir holds signals back and ignores SIGPIPE; the program is to find what it would find otherwise.
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        posix_spawnattr_setsigmask(&attributes, &signals)
-        sigaddset(&signals, SIGPIPE)
-        posix_spawnattr_setsigdefault(&attributes, &signals)
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
         var environment = Self.environment
         defer { environment.last.map { free($0) } }
         environment.append(nil)
         var process: pid_t = 0
-        let code = posix_spawn(
-            &process, path, &actions, &attributes, CommandLine.unsafeArgv, environment)
+        let code = SpawnAttributes(ownGroup: false).withPointer {
+            posix_spawn(&process, path, &actions, $0, CommandLine.unsafeArgv, environment)
+        }
         guard code == 0 else { throw Failure("cannot start \(path): \(errorText(code))") }
         return process
     }
