@@ -181,7 +181,7 @@ public struct Worker: ~Copyable {
         peerAddress.initialize(to: sockaddr_storage())
         nextIdentifier = random.next()
         self.now = now
-        wallClockOffset = port.wallClockNow(port.context) &- now
+        wallClockOffset = Self.wallClockOffset(port)
         wallClockReadAt = now
         shared.pointee.accepting.value.wrappingAdd(1, ordering: .relaxed)
     }
