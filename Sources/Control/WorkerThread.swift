@@ -11,6 +11,9 @@ import Telemetry
 final class WorkerThread: @unchecked Sendable {
     enum State: UInt8, AtomicRepresentable {
         case starting
+        /// All is set up; it waits at the gate.
+        case ready
+        /// It accepts.
         case serving
         /// Could not be set up, or the ring became unusable; `failure` says why.
         case failed
@@ -78,9 +81,13 @@ final class WorkerThread: @unchecked Sendable {
             let kernel = engine.kind == .epoll ? EmulatedKernel() : nil
             settings.port = kernel?.port ?? .real
             var worker = try Worker(settings, epoch: epoch, shared: shared, counters: counters)
-            report(.serving)
+            report(.ready)
             gate?.wait()
-            let code = worker.run()
+            var code = worker.begin()
+            if code == 0 {
+                report(.serving)
+                code = worker.run()
+            }
             if code == 0 {
                 report(.ended)
             } else {

@@ -107,7 +107,7 @@ public enum Simulation {
                 shared: shared,
                 counters: counters)
             world.begin(listeners: plan.configuration.listeners.count)
-            worker.begin()
+            worker.arm()
             let health = plan.keepsHealth ? HealthWatch(plan, generation.snapshot, world) : nil
             let operators = plan.operates ? OperatorWatch(plan, world) : nil
             let reloads =

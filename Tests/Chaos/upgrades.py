@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 
-from chaos import ROOT, Backend, drive, free_port, moment, wait_until_served
+from chaos import ROOT, Backend, drive, free_port, wait_until_served
 
 #: Between two messages of a long session.
 PAUSE_SECONDS = 0.2
@@ -78,10 +78,12 @@ class NewConnections(threading.Thread):
     def __init__(self, port):
         super().__init__(daemon=True)
         self.port, self.served, self.failures, self.is_over = port, 0, [], False
+        self.longest_seconds = 0
 
     def run(self):
         request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
         while not self.is_over:
+            began = time.monotonic()
             try:
                 with socket.create_connection(("127.0.0.1", self.port), timeout=10) as client:
                     client.sendall(request)
@@ -90,6 +92,7 @@ class NewConnections(threading.Thread):
                         answer += piece
                 assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"x" * 128), answer[:80]
                 self.served += 1
+                self.longest_seconds = max(self.longest_seconds, time.monotonic() - began)
             except (OSError, AssertionError) as failure:
                 self.failures.append(repr(failure))
 
@@ -172,15 +175,7 @@ def run_once(options, engine):
                     pass
             for backend in site:
                 backend.kill()
-        return told(engine, load, new, long, taken, pauses(folder), events(folder, "stopped"))
-
-
-def pauses(folder):
-    """Milliseconds of each upgrade in which nobody accepted: clients waited in the queues."""
-    first = {}
-    for event in events(folder, "draining"):
-        first.setdefault(event["pid"], moment(event))
-    return [(moment(e) - first[e["pid"]]) * 1000 for e in events(folder, "upgraded")]
+        return told(engine, load, new, long, taken, events(folder, "stopped"))
 
 
 def until(condition, what):
@@ -191,15 +186,16 @@ def until(condition, what):
         time.sleep(0.01)
 
 
-def told(engine, load, new, long, taken, paused, stopped):
+def told(engine, load, new, long, taken, stopped):
     failed = {name: load[name] for name in ("connect", "read", "write", "status", "timeout")}
     served = sum(thread.served for thread in new)
     refused = [failure for thread in new for failure in thread.failures]
     print(f"{engine}: {len(taken)} upgrades, each {statistics.median(taken):.0f} ms (median; at most"
-          f" {max(taken):.0f} ms) from the command to its answer, nobody accepted for"
-          f" {statistics.median(paused):.1f} ms (at most {max(paused):.1f} ms)")
+          f" {max(taken):.0f} ms) from the command to its answer")
     print(f"  wrk, kept connections: {load['requests']} requests, failed {sum(failed.values())} {failed}")
-    print(f"  a connection for each request: {served} requests, failed {len(refused)} {refused[:3]}")
+    longest = max(thread.longest_seconds for thread in new)
+    print(f"  a connection for each request: {served} requests, failed {len(refused)} {refused[:3]}, the longest took"
+          f" {longest * 1000:.0f} ms")
     print(f"  {long.count} tcp sessions: {long.messages} messages there and back, broken {len(long.broken)}"
           f" {long.broken[:3]}")
     lost = sum(event["accepted"] - event["sessions"] for event in stopped)

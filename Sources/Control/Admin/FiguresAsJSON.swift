@@ -150,7 +150,7 @@ extension Figures.BackendFigures {
 extension WorkerThread.State {
     var word: String {
         switch self {
-        case .starting: "starting"
+        case .starting, .ready: "starting"
         case .serving: "serving"
         case .failed: "failed"
         case .ended: "ended"
