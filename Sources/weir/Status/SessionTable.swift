@@ -26,7 +26,10 @@ struct SessionTable {
         let headings = [
             "LISTENER", "CLIENT", "STATE", "AGE", "IDLE", "IN", "OUT", "BACKEND", "REQUEST",
         ]
-        return lines + [""] + TextTable(headings: headings, rows: sessions.map(cells), style: style).lines
+        let table = TextTable(
+            headings: headings, rows: sessions.map(cells), style: style,
+            firstToGo: [["IN", "OUT"], ["LISTENER"], ["IDLE"]])
+        return lines + [""] + table.lines
     }
 
     private var head: String {
