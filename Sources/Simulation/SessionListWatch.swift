@@ -43,18 +43,21 @@ final class SessionListWatch {
     }
 
     private func contradiction(_ record: LogRecord, _ view: SessionView) -> String? {
-        guard record.isWhole, let state = record.field("state").map({ String(decoding: $0, as: UTF8.self) }),
+        guard record.isWhole, let state = record.field("state"),
             let bytesIn = record.number("bytes_in"), let bytesOut = record.number("bytes_out"),
             let age = record.number("age_us"), let idle = record.number("idle_us")
         else { return "it is no session" }
-        if !possibleStates(view).contains(state) { return "it is \(view.state)" }
+        if !possibleStates(view).contains(String(decoding: state, as: UTF8.self)) {
+            return "it is \(view.state)"
+        }
         if idle > age { return "it was idle before it was there" }
         if view.isPending, record.field("backend") != nil { return "who waits for a place has no backend" }
-        guard let port = record.port("client"), port < UInt64(world.kernel.connectionCount) else { return nil }
+        guard let port = record.port("client"), port < UInt64(world.kernel.connectionCount) else {
+            return nil
+        }
         let client = world.kernel.connection(Int32(port)).pointee
         if bytesIn > client.toUs.read { return "only \(client.toUs.read) bytes came from the client" }
-        if bytesOut > client.toPeer.written { return "only \(client.toPeer.written) bytes went to the client" }
-        return nil
+        return bytesOut > client.toPeer.written ? "the client was sent \(client.toPeer.written)" : nil
     }
 
     private func possibleStates(_ view: SessionView) -> [String] {

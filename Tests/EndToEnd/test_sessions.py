@@ -401,7 +401,7 @@ def test_a_narrow_terminal_shows_the_request_rather_than_bytes(start_listed, new
     everything = "LISTENER CLIENT STATE AGE IDLE IN OUT BACKEND REQUEST".split()
     assert headings(200) == everything
     assert headings(100) == [name for name in everything if name not in ("IN", "OUT")]
-    assert headings(84) == "CLIENT STATE AGE BACKEND REQUEST".split()
+    assert headings(78) == "CLIENT STATE AGE BACKEND REQUEST".split()
 
 
 def test_the_command_says_what_is_wrong(start_listed):
