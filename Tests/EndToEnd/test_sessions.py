@@ -1,5 +1,7 @@
 """Single sessions while they go on: GET /lb/sessions and `weir sessions`."""
 
+import contextlib
+import ctypes
 import fcntl
 import json
 import os
@@ -276,6 +278,53 @@ def test_several_ask_at_once_and_get_each_their_own(start_listed, new_backend, n
     assert wrong == []
     head = ask(weir.admin, "/lb/sessions", "HEAD")
     assert head.status == 200 and head.body == b"" and int(head.headers["Content-Length"]) > 100
+
+
+@contextlib.contextmanager
+def halted(thread):
+    """A thread of a process that this one has started stands still (ptrace(2))."""
+    ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+    ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    seize, interrupt, detach, all_children = 0x4206, 0x4207, 17, 0x40000000
+    if ptrace(seize, thread, None, None) != 0:
+        pytest.skip(f"ptrace is not allowed here: {os.strerror(ctypes.get_errno())}")
+    assert ptrace(interrupt, thread, None, None) == 0
+    os.waitpid(thread, all_children)
+    try:
+        yield
+    finally:
+        ptrace(detach, thread, None, None)
+
+
+def test_a_worker_that_stands_still_holds_up_nobody_else(start_listed, new_backend):
+    backend = new_backend()
+    weir = start_listed(db=address_of(backend))
+    weir.pair(backend)
+    one_in_state(weir, "relaying")
+    # Threads start in this order: control, the worker, admin.
+    worker = sorted(map(int, os.listdir(f"/proc/{weir.pid}/task")))[1]
+    answers = []
+
+    def look():
+        answers.append(ask(weir.admin, "/lb/sessions?client=192.0.2.1"))
+
+    with halted(worker):
+        askers = [threading.Thread(target=look) for _ in range(9)]
+        for asker in askers:
+            asker.start()
+        wait_until(lambda: answers, "one to be sent away")
+        # More than eight do not wait, and others are answered meanwhile.
+        assert "others wait" in answers[0].json()["error"] and len(answers) == 1
+        assert ask(weir.admin, "/lb/stats").status == 200
+        wait_until(lambda: len(answers) == 2, "the first to have waited long enough")
+        assert "within two seconds" in answers[1].json()["error"]
+    for asker in askers:
+        asker.join()
+    assert [a.status for a in answers] == [503, 503] + [200] * 7
+    assert all(a.headers["Retry-After"] == "1" for a in answers[:2])
+    assert all(a.json()["list"] == [] for a in answers[2:])
+    # What it answered too late, to another question, is not taken for the answer to this one.
+    assert len(listed(weir)) == 1
 
 
 def test_a_drain_is_watched(start_listed, new_backend):
