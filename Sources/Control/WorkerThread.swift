@@ -24,6 +24,8 @@ final class WorkerThread: @unchecked Sendable {
     let wakeDescriptor: Int32
     /// The worker's newest records; others may read them as long as the process lives.
     let logMemory: WorkerLogMemory
+    /// Where it writes down its sessions for who asks.
+    let sessionList = SessionList()
     private let state = Atomic<State>(.starting)
     /// Valid once the state is `failed`.
     private(set) var failure = ""
@@ -43,6 +45,7 @@ final class WorkerThread: @unchecked Sendable {
     ) {
         self.gate = gate
         self.settings = settings
+        self.settings.sessionList = sessionList
         self.epoch = epoch
         self.shared = shared
         self.engine = engine

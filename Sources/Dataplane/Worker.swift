@@ -27,6 +27,8 @@ public struct WorkerSettings {
     public var accessLog: LogSink
     public var eventLog: LogSink
     public var logMemory: WorkerLogMemory
+    /// Where sessions are listed for who asks; nil where nobody may.
+    public var sessionList: SessionList?
     /// No other worker shares the counts.
     public var isAlone = false
     /// How many connections may wait in the queue of a listening socket (listen(2)).
@@ -384,6 +386,7 @@ public struct Worker: ~Copyable {
             return
         }
         followReload()
+        listSessions()
         let asked = shared.pointee.command
         let was = command
         command = asked
