@@ -28,13 +28,13 @@ PAUSE_SECONDS = 0.2
 class LongSessions(threading.Thread):
     """An echo server, and clients that keep one connection each and check every octet."""
 
-    def __init__(self, count):
+    def __init__(self, count, front):
         super().__init__(daemon=True)
-        self.count, self.port = count, free_port()
+        self.count, self.front, self.port = count, front, free_port()
         self.messages, self.broken = 0, []
         self.open = 0
         self.is_over = False
-        self.listens = threading.Event()
+        self.listens, self.may_connect = threading.Event(), threading.Event()
 
     def run(self):
         asyncio.run(self.main())
@@ -42,8 +42,7 @@ class LongSessions(threading.Thread):
     async def main(self):
         server = await asyncio.start_server(self.echo, "127.0.0.1", self.port)
         self.listens.set()
-        while not hasattr(self, "front"):
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(self.may_connect.wait)
         await asyncio.gather(*(self.client(number) for number in range(self.count)))
         server.close()
 
@@ -133,7 +132,7 @@ def run_once(options, engine):
     with tempfile.TemporaryDirectory(prefix="weir-upgrades-") as folder:
         site = [Backend(name, folder) for name in "ab"]
         ports = [free_port(), free_port()]
-        long = LongSessions(options.sessions)
+        long = LongSessions(options.sessions, ports[1])
         long.start()
         long.listens.wait(10)
         path = os.path.join(folder, "weir.yaml")
@@ -143,7 +142,7 @@ def run_once(options, engine):
         try:
             for port in ports:
                 wait_until_served(port)
-            long.front = ports[1]
+            long.may_connect.set()
             until(lambda: long.open == options.sessions or long.broken, "long sessions to be open")
             new = [NewConnections(ports[0]) for _ in range(2)]
             for thread in new:
