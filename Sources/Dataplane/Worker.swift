@@ -99,6 +99,7 @@ public struct Worker: ~Copyable {
     var connections: Slab<BackendConnection>
     var idleConnections: IdleConnections
     var exchanges: Slab<Exchange>
+    var gathering = Gathering()
     let http: HTTPMemory
     var accessLog: WorkerLog
     var eventLog: WorkerLog
@@ -222,6 +223,7 @@ public struct Worker: ~Copyable {
         buffers.publish()
         resumeStarved()
         servePending()
+        sendGathered()
         writeLogs()
         counters.pointee.add(.turns)
         counters.pointee.add(.completions, UInt64(count))
