@@ -184,9 +184,7 @@ extension Worker {
     /// The session is done with its connection, and nobody else shall have it.
     mutating func dropConnection(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
         leaveStarved(slot, session, .toClient)
-        let number = detach(session)
-        sendBehindAgain(number)
-        closeConnection(number)
+        closeConnection(detach(session))
     }
 
     // MARK: Without one
@@ -201,6 +199,7 @@ extension Worker {
 
     mutating func closeConnection(_ number: UInt32) {
         let connection = connections[number]
+        sendBehindAgain(number)
         if connection.pointee.state == .idle { idleConnections.remove(number, connections) }
         connection.pointee.state = .closing
         if connection.pointee.inKernel.isEmpty {

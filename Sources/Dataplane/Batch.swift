@@ -51,7 +51,9 @@ extension Worker {
     private func mayShare(
         _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
     ) -> Bool {
-        exchange.pointee.method == .get && exchange.pointee.replay != BufferRing.none
+        (exchange.pointee.method == .get && exchange.pointee.request.framing == .none
+            || mutant(.anythingShared))
+            && exchange.pointee.replay != BufferRing.none
             && exchange.pointee.replayBytes <= Self.sharedRequestBytes && !exchange.pointee.wantsUpgrade
             && !exchange.pointee.goesAlone && session.pointee.trial == .noTrial
             && now >= session.pointee.pool.pointee.sharesFrom && !expectsBulk(session.pointee.pool)
@@ -82,10 +84,15 @@ extension Worker {
         session.pointee.nextBehind = BackendConnection.none
         if connection.pointee.firstBehind == BackendConnection.none {
             connection.pointee.firstBehind = slot
+        } else if mutant(.behindInWrongOrder) {
+            session.pointee.nextBehind = connection.pointee.firstBehind
+            connection.pointee.firstBehind = slot
         } else {
             sessions[connection.pointee.lastBehind].pointee.nextBehind = slot
         }
-        connection.pointee.lastBehind = slot
+        if !mutant(.behindInWrongOrder) || session.pointee.nextBehind == BackendConnection.none {
+            connection.pointee.lastBehind = slot
+        }
         connection.pointee.behindCount += 1
         session.pointee.attempts += 1
         session.pointee.state = .relaying
@@ -162,6 +169,7 @@ extension Worker {
         else { return false }
         leaveStarved(slot, session, .toClient)
         let heir = sessions[next]
+        if mutant(.leftoverDropped) { buffers.drop(&session.pointee.toClient.input) }
         heir.pointee.toClient.input = session.pointee.toClient.input
         session.pointee.toClient.input = BufferQueue()
         let number = detach(session)
@@ -195,7 +203,8 @@ extension Worker {
         let connection = connections[number]
         connection.pointee.isGathering = false
         while connection.pointee.firstBehind != BackendConnection.none {
-            connection.pointee.isTruncated = true
+            if mutant(.behindForgotten) { return }
+            connection.pointee.isTruncated = !mutant(.truncatedKept)
             let slot = connection.pointee.firstBehind
             removeBehind(slot, sessions[slot])
             sendAlone(slot, sessions[slot])
@@ -222,7 +231,7 @@ extension Worker {
         guard session.pointee.behind != BackendConnection.none else { return }
         let connection = connections[session.pointee.behind]
         connection.pointee.isGathering = false
-        connection.pointee.isTruncated = true
+        connection.pointee.isTruncated = !mutant(.truncatedKept)
         while connection.pointee.lastBehind != slot {
             let last = connection.pointee.lastBehind
             removeBehind(last, sessions[last])

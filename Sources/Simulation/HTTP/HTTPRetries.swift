@@ -107,6 +107,7 @@ extension HTTPLedger {
     /// RFC 9110, section 9.2.2: again without being told to only where the last time met a kept connection that closed
     /// unanswered. Why that is not so; nil where it is.
     private func obstacleToReplay(_ last: Int32, _ number: Int32) -> String? {
+        if mayHaveWaitedBehind(last, number) { return nil }
         let tap = taps[Int(last)]
         if tap.requests.count < 2 { return "its connection was new" }
         let one = kernel.connection(last).pointee
@@ -136,8 +137,9 @@ extension HTTPLedger {
             let least = min(times.responseHeadNanoseconds, settings.perTryNanoseconds ?? .max)
             if kernel.now >= facts.sentAt + least { return nil }
         }
-        let answer = taps[Int(last)].answers.last.map { answers[Int($0)] }
-        guard let answer, answer.plan.request == facts.plan.number, Int(one.toUs.read) >= answer.headEnd
+        let answer = taps[Int(last)].answers.map { answers[Int($0)] }
+            .last { $0.plan.request == facts.plan.number }
+        guard let answer, Int(one.toUs.read) >= answer.headEnd
         else {
             return "nothing went wrong with the last try"
         }

@@ -40,7 +40,7 @@ extension HTTPLedger {
         guard let framing = framing(of: head, isRequest: true, hasNoBody: false),
             framing == expected(facts.plan)
         else { return fail("request \(number) reaches the backend with another framing") }
-        checkReuse(connection, number)
+        if !isShared(connection, facts) { checkReuse(connection, number) }
         noteTry(connection, facts)
         checkStickiness(connection, facts)
         checkIsServed(facts.client)

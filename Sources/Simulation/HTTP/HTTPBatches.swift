@@ -1,0 +1,80 @@
+// Worlds in which small requests of one turn share a connection, and what the model asks of that: only requests that
+// harm nobody when they are done twice, no more at a time than the pool says, and who loses its place behind others is
+// sent again once, alone.
+
+import Configuration
+import SimulatedKernel
+
+extension WorldPlan {
+    /// Some pool sends several requests at once: many are to be alike.
+    var isAboutBatches: Bool { configuration.pools.contains { $0.keepAlive.batch > 1 } }
+
+    mutating func drawBatches(_ source: inout PlanSource) {
+        for pool in configuration.pools.indices {
+            configuration.pools[pool].keepAlive.batch = Int(2 + source.below(15))
+            if source.oneIn(4) { continue }
+            configuration.pools[pool].keepAlive.idle = Int(1 + source.below(8))
+            configuration.pools[pool].keepAlive.idleTimeoutNanoseconds = 20_000_000_000
+            configuration.pools[pool].keepAlive.maxRequests = source.oneIn(2) ? 0 : Int(2 + source.below(30))
+        }
+        // Several requests in one turn.
+        if source.oneIn(2) { clientSpreadNanoseconds = min(clientSpreadNanoseconds, 1_000_000) }
+        if source.oneIn(2) { faults.turnNanoseconds = max(faults.turnNanoseconds, 200_000) }
+    }
+}
+
+extension HTTPSource {
+    /// Most answers are short and come soon; some come later than anybody waits behind others.
+    mutating func shorten(_ plan: inout AnswerPlan, to request: RequestPlan) {
+        if !oneIn(4) {
+            plan.bodyBytes = below(600)
+            plan.framing = oneIn(4) ? .chunked : .length(plan.bodyBytes)
+            plan.announcesClose = oneIn(30)
+        }
+        if !oneIn(20) { plan.pauseNanoseconds = time(2_000_000) }
+    }
+}
+
+extension HTTPLedger {
+    /// A request goes out behind others that the connection has not answered.
+    func isShared(_ connection: Int32, _ facts: RequestFacts) -> Bool {
+        let batch = pool(ofClient: facts.client).keepAlive.batch
+        let open = openRequests(connection)
+        guard batch > 1, !open.isEmpty else { return false }
+        sharedRequests += 1
+        if open.count >= batch {
+            fail("request \(facts.plan.number) is one too many on connection \(connection)")
+        }
+        for number in open + [facts.plan.number] {
+            let one = requests[Int(number)]
+            if one.plan.method != "GET" || one.plan.framing != .none {
+                fail("request \(number), which is no plain GET, shares connection \(connection)")
+            }
+        }
+        if !facts.sightings.isEmpty { fail("request \(facts.plan.number) is sent again behind others") }
+        return true
+    }
+
+    /// Those whose answers the worker has not read to their ends.
+    private func openRequests(_ connection: Int32) -> ArraySlice<Int32> {
+        let tap = taps[Int(connection)]
+        let read = Int(kernel.connection(connection).pointee.toUs.read)
+        return tap.requests.dropFirst(tap.answers.count { answers[Int($0)].end <= read })
+    }
+
+    /// The request stood behind others on the connection where it was sent last, and it was not its turn, or nothing of
+    /// its answer had come.
+    func mayHaveWaitedBehind(_ connection: Int32, _ number: Int32) -> Bool {
+        let tap = taps[Int(connection)]
+        guard pool(ofClient: requests[Int(number)].client).keepAlive.batch > 1,
+            requests[Int(number)].sightings.count == 1,
+            let place = tap.requests.firstIndex(of: number), place > 0
+        else { return false }
+        // The answer before it may have been given up together with what came behind it.
+        let before = requests[Int(tap.requests[place - 1])].answer
+        if before < 0 || answers[Int(before)].backend != connection { return true }
+        let begun = tap.answers.first { answers[Int($0)].plan.request == number }
+        let read = Int(kernel.connection(connection).pointee.toUs.read)
+        return begun.map { read <= answers[Int($0)].start } ?? true
+    }
+}
