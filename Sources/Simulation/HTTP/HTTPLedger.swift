@@ -16,6 +16,8 @@ struct RequestFacts {
     /// Backend connections that have seen its head, in order.
     var sightings: [Int32] = []
     var tries = TryFacts()
+    /// The backend connections that its session had at the end of a turn.
+    var servedBy: Set<Int32> = []
     /// When the last of them saw it, or was sent all of it.
     var sentAt: UInt64 = 0
     /// When the first of them saw it; 0 for never.
