@@ -270,7 +270,7 @@ extension Keys {
                     "For http: requests of one connection; 0 is no limit."),
                 Field(
                     "batch", \.batch, .wholeNumber(1...16),
-                    "For http: small GET and HEAD requests of one moment that are sent together on one connection; 1 gives each its own."
+                    "For http: how many small GET requests of one moment share a connection; 1 gives each its own."
                 ),
             ])
     }

@@ -94,6 +94,7 @@ extension Worker {
             connection.pointee.lastBehind = slot
         }
         connection.pointee.behindCount += 1
+        counters.pointee.add(.requestsBatched)
         session.pointee.attempts += 1
         session.pointee.state = .relaying
         session.pointee.lastActivityAt = now

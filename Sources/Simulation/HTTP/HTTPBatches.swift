@@ -28,7 +28,7 @@ extension WorldPlan {
         }
         clients += Int(source.below(24))
         clientSpreadNanoseconds = min(clientSpreadNanoseconds, 1_000_000)
-        faults.turnNanoseconds = max(faults.turnNanoseconds, 4 * faults.latencyNanoseconds)
+        faults.turnNanoseconds = max(faults.turnNanoseconds, min(4 * faults.latencyNanoseconds, 2_000_000))
     }
 }
 
