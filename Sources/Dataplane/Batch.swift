@@ -64,7 +64,8 @@ extension Worker {
     mutating func gather(
         _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
     ) -> Bool {
-        guard exchange.pointee.isReused, mayShare(session, exchange), gathering.add(session.pointee.connection)
+        guard exchange.pointee.isReused, mayShare(session, exchange),
+            gathering.add(session.pointee.connection)
         else { return false }
         connections[session.pointee.connection].pointee.isGathering = true
         session.pointee.pool.pointee.gatherers[Int(session.pointee.backend)] = session.pointee.connection

@@ -59,7 +59,8 @@ extension Worker {
         expect(connection.pointee.backend == session.pointee.backend, "a batch is for one backend")
         expect(session.pointee.state == .relaying, "who stands behind others is being served")
         expect(session.pointee.holdsBackend, "who stands behind others counts at the backend")
-        expect(session.pointee.connection == BackendConnection.none, "who has a connection stands behind nobody")
+        expect(
+            session.pointee.connection == BackendConnection.none, "who has a connection stands behind nobody")
         expect(session.pointee.backendDescriptor < 0, "who stands behind others has no socket of its own")
         expect(session.pointee.toBackend.queue.isEmpty, "what others send is not sent twice")
         expect(session.pointee.toClient.input.isEmpty, "nothing came for who stands behind others")

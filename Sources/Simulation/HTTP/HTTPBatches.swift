@@ -72,6 +72,12 @@ extension HTTPLedger {
         return requests[Int(first)].sightedAt <= facts.sightedAt
     }
 
+    /// The worker may not have known of the last answer when it began to send: the rest of a batch goes out.
+    func isAnswerNews(_ connection: Int32) -> Bool {
+        let one = kernel.connection(connection).pointee
+        return isNews(one.movedAt, at: one.sendBegunAt)
+    }
+
     /// Those whose answers the worker has not read to their ends.
     private func openRequests(_ connection: Int32) -> ArraySlice<Int32> {
         let tap = taps[Int(connection)]

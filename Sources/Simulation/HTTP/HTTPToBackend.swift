@@ -83,7 +83,9 @@ extension HTTPLedger {
         if unasked > 0, !isNews(backend.movedAt, at: kernel.now) {
             fail("request \(number) goes out behind \(unasked) bytes that nobody asked for")
         }
-        if answer.plan.announcesClose || answer.plan.framing == .untilClose {
+        let mayBeRest =
+            isAnswerNews(connection) && pool(ofClient: requests[Int(number)].client).keepAlive.batch > 1
+        if answer.plan.announcesClose || answer.plan.framing == .untilClose, !mayBeRest {
             fail("request \(number) goes out on a connection that its backend will close")
         }
     }
