@@ -158,15 +158,20 @@ extension Worker {
 
     // MARK: One after the other
 
+    /// Others stand behind the session, which has the connection.
+    @inline(__always)
+    func isShared(_ session: UnsafeMutablePointer<Session>) -> Bool {
+        connections[session.pointee.connection].pointee.firstBehind != BackendConnection.none
+    }
+
     /// The session's answer is over: the connection, with what has come behind that, is the next one's in its queue.
-    /// False where there is none, or the connection is not fit for it.
+    /// False where the connection is not fit for it.
     mutating func handOver(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
     ) -> Bool {
         let connection = connections[session.pointee.connection]
         let next = connection.pointee.firstBehind
-        guard next != BackendConnection.none, exchange.pointee.isBackendPersistent,
-            session.pointee.toBackend.queue.isEmpty,
+        guard exchange.pointee.isBackendPersistent, session.pointee.toBackend.queue.isEmpty,
             session.pointee.inKernel.intersection(.ofBackend).isSubset(of: .quietConnection)
         else { return false }
         leaveStarved(slot, session, .toClient)
@@ -184,10 +189,16 @@ extension Worker {
         return true
     }
 
-    /// Reads what came behind an answer for those whose connection it is now.
+    /// Reads what came behind an answer for those whose connection it is now. It may have ended meanwhile.
+    @inline(__always)
     mutating func readBehind(_ number: UInt32) {
-        guard number != BackendConnection.none else { return }
-        while connections.isLive(number), connections[number].pointee.isHandedOver {
+        if number != BackendConnection.none, connections[number].pointee.isHandedOver {
+            readAll(behind: number)
+        }
+    }
+
+    private mutating func readAll(behind number: UInt32) {
+        while connections[number].pointee.isHandedOver {
             connections[number].pointee.isHandedOver = false
             let slot = connections[number].pointee.session
             let session = sessions[slot]
@@ -217,13 +228,12 @@ extension Worker {
     mutating func freeThoseBehind(
         _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
     ) {
-        let number = session.pointee.connection
-        guard connections[number].pointee.firstBehind != BackendConnection.none else { return }
+        guard isShared(session) else { return }
         let body = exchange.pointee.response
         if body.framing == .untilClose || session.pointee.toClient.queue.count > 1
             || body.framing == .length && body.remaining >= Self.bytesThatMakeBulk
         {
-            sendBehindAgain(number)
+            sendBehindAgain(session.pointee.connection)
         }
     }
 

@@ -213,7 +213,9 @@ extension Worker {
         let relay = session.relay(.toClient)
         forgetSwitch(relay)
         noteWholeResponse(session, exchange)
-        if session.pointee.connection != BackendConnection.none, !handOver(slot, session, exchange) {
+        if session.pointee.connection != BackendConnection.none,
+            !(isShared(session) && handOver(slot, session, exchange))
+        {
             let isClean =
                 (exchange.pointee.request.phase == .done || mutant(.parkedBeforeSent))
                 && session.pointee.toBackend.queue.isEmpty && session.pointee.toBackend.pipedBytes == 0

@@ -223,7 +223,7 @@ public struct Worker: ~Copyable {
         buffers.publish()
         resumeStarved()
         servePending()
-        sendGathered()
+        if gathering.count > 0 { sendGathered() }
         writeLogs()
         counters.pointee.add(.turns)
         counters.pointee.add(.completions, UInt64(count))
