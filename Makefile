@@ -32,7 +32,7 @@ FUZZ_SECONDS = 60
 samples = tcp.yaml http.yaml redis.yaml postgres.yaml weir.schema.json alerts.yaml grafana.json weir.socket
 
 .PHONY: help run build simulate test test-epoll simulate-mutants weir-bench choices skewed fuzz lint bench profile \
-	profile-baseline chaos reloads upgrades install uninstall deb clean packages run-packages test-packages \
+	profile-baseline chaos reloads upgrades systemd install uninstall deb clean packages run-packages test-packages \
 	bench-packages profile-packages deb-packages swift
 
 help: ## list the targets
@@ -103,6 +103,9 @@ chaos: bench-packages build ## kill, stop and start backends under load, and cou
 
 reloads: bench-packages build ## reload 500 times in a minute under load, and count who notices
 	$(PYTHON) Tests/Chaos/reloads.py --weir $(WEIR)
+
+systemd: build ## run the systemd unit under a systemd of its own: start, reload, upgrade, crash, stop (root)
+	$(PYTHON) Tests/Chaos/under_systemd.py --weir $(WEIR)
 
 install: ## install program, manual, completions, systemd unit, sample configurations (PREFIX, DESTDIR)
 	@test -x $(WEIR) || { echo 'Run make build first (as yourself), then make install.'; exit 1; }

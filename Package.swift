@@ -126,6 +126,7 @@ let package = Package(
             swiftSettings: common),
         .testTarget(
             name: "TelemetryTests", dependencies: ["Telemetry", "Base", "TestSupport"], swiftSettings: common),
+        .testTarget(name: "ControlTests", dependencies: ["Control", "Telemetry"], swiftSettings: common),
         .testTarget(
             name: "LogReadingTests", dependencies: ["LogReading", "TestSupport"], swiftSettings: common),
         .testTarget(

@@ -7,6 +7,8 @@ struct LoadCounts: BitwiseCopyable {
     var answeredInTime: UInt64 = 0
     /// Requests without an answer when the run ended, begun or due; their latency so far is recorded.
     var unfinished: UInt64 = 0
+    /// Answered before the run began, and in no other count.
+    var warmedUp: UInt64 = 0
     /// Of slow readers.
     var slowAnswered: UInt64 = 0
     var connections: UInt64 = 0
@@ -22,6 +24,14 @@ struct LoadCounts: BitwiseCopyable {
 
     func count(_ kind: ErrorKind) -> UInt64 { errors[Int(kind.rawValue)] }
 
+    /// The run begins: what was answered before only made connections ready.
+    mutating func forgetAnswers() {
+        warmedUp = answered
+        answered = 0
+        bytesSent = 0
+        bytesReceived = 0
+    }
+
     var errorCount: UInt64 { ErrorKind.allCases.reduce(0) { $0 + count($1) } }
 
     /// Threads run at the same time: the longest counts.
@@ -29,6 +39,7 @@ struct LoadCounts: BitwiseCopyable {
         answered += other.answered
         answeredInTime += other.answeredInTime
         unfinished += other.unfinished
+        warmedUp += other.warmedUp
         slowAnswered += other.slowAnswered
         connections += other.connections
         bytesSent += other.bytesSent

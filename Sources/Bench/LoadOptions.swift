@@ -30,8 +30,9 @@ public struct LoadOptions: Sendable {
     /// Connections on top that read their responses slowly and are not measured.
     public var slowReaders = 0
     public var threads = 1
-    /// Says `running` on standard error when connections are made and requests begin. Who asks for it also keeps
-    /// the connections until it is told to end, so that neither is in what is measured meanwhile.
+    /// Says `running` on standard error when connections are made, kept ones have had an answer, and requests that
+    /// count begin. Who asks for it also keeps the connections until it is told to end, so that neither is in what is
+    /// measured meanwhile.
     public var holds = false
 
     public init(target: Target) { self.target = target }

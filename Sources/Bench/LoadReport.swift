@@ -84,6 +84,7 @@ public struct LoadReport {
             ("seconds", fixed(seconds, 6)), ("answered", "\(counts.answered)"),
             ("answered_in_time", "\(counts.answeredInTime)"),
             ("requests_per_second", fixed(requestsPerSecond, 3)), ("unfinished", "\(counts.unfinished)"),
+            ("warmed_up", "\(counts.warmedUp)"),
             ("slow_answered", "\(counts.slowAnswered)"), ("error_count", "\(counts.errorCount)"),
             ("errors", object(errors)), ("connections_made", "\(counts.connections)"),
             ("bytes_received", "\(counts.bytesReceived)"), ("bytes_sent", "\(counts.bytesSent)"),

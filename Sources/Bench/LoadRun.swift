@@ -108,7 +108,7 @@ public enum LoadRun {
             isHTTP: options.mode == .http, isFresh: options.isFresh,
             measuredConnections: share(options.connections), slowReaders: share(options.slowReaders),
             rate: options.rate, durationNanoseconds: options.durationNanoseconds,
-            requestLimit: options.requests.map { UInt64(share($0)) } ?? .max, saysRunning: options.holds,
+            requestLimit: options.requests.map { UInt64(share($0)) } ?? .max, holds: options.holds,
             thread: thread, threads: options.threads)
     }
 

@@ -1,7 +1,8 @@
 // One thread's share of the load: its connections, its ring, its clock. This file has the loop and the phases of
 // a run; `LoadRequests` begins requests and reads answers, `LoadSockets` opens and closes connections.
 //
-//   opening (all connections are made) -> running -> finishing (what has begun, or is due, is awaited) -> done
+//   opening (all connections are made) -> warming (who holds: each has an answer, uncounted) -> running
+//   -> finishing (what has begun, or is due, is awaited) -> done
 
 import Base
 import Glibc
@@ -25,7 +26,7 @@ struct LoadPlan: BitwiseCopyable {
     let durationNanoseconds: UInt64
     /// Requests that this thread begins at most.
     let requestLimit: UInt64
-    let saysRunning: Bool
+    let holds: Bool
     let thread: Int
     let threads: Int
 
@@ -34,7 +35,7 @@ struct LoadPlan: BitwiseCopyable {
 
 struct LoadWorker: ~Copyable {
     enum Phase {
-        case opening, running, finishing, done
+        case opening, warming, running, finishing, done
     }
 
     /// How long connections may take to be made before the run begins without the rest.
@@ -183,7 +184,14 @@ struct LoadWorker: ~Copyable {
         case .opening:
             let isOpen = waiting.isEmpty && connectingCount == 0 && timers.count == 0
             if now >= phaseEndsAt, counts.connections == 0 { failure = ETIMEDOUT }
-            if isOpen || now >= phaseEndsAt { startRunning() }
+            if isOpen || now >= phaseEndsAt { plan.holds && !plan.isFresh ? startWarming() : startRunning() }
+        case .warming:
+            if busyCount == 0 || now >= phaseEndsAt {
+                counts.forgetAnswers()
+                histogram = Histogram()
+                begunCount = 0
+                startRunning()
+            }
         case .running:
             if now >= phaseEndsAt || !mayBegin && busyCount == 0 {
                 counts.elapsedNanoseconds = now - startedAt
@@ -199,9 +207,16 @@ struct LoadWorker: ~Copyable {
         }
     }
 
+    /// What stands between may connect to its backends only now: that is no part of kept connections' cost.
+    private mutating func startWarming() {
+        phase = .warming
+        phaseEndsAt = now + Self.openingLimitNanoseconds
+        while let number = idle.popFirst() { begin(number, startedAt: now) }
+    }
+
     private mutating func startRunning() {
         phase = .running
-        if plan.saysRunning { sayRunning() }
+        if plan.holds { sayRunning() }
         startedAt = now
         phaseEndsAt = now + plan.durationNanoseconds
         for number in plan.measuredConnections..<plan.connections

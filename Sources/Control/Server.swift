@@ -131,11 +131,16 @@ public final class Server {
             try predecessor?.ready(taken: takenSockets)
             try listening.listenOnAll()
             gate?.open()
+            try waitForWorkers(past: .ready)
         } catch {
             let foreign = Set(handed.map(\.descriptor))
             listening.removeUnixSockets(but: foreign)
             admin?.removePaths(but: foreign)
             throw error
+        }
+        if let predecessor {
+            predecessor.serving()
+            lookAtQueues()
         }
         Systemd.notify("READY=1\nSTATUS=serving")
     }
@@ -279,7 +284,11 @@ public final class Server {
             threads.append(thread)
             try thread.start()
         }
-        while threads.contains(where: { $0.currentState == .starting }) { waitForReport() }
+        try waitForWorkers(past: .starting)
+    }
+
+    private func waitForWorkers(past state: WorkerThread.State) throws(Failure) {
+        while threads.contains(where: { $0.currentState == state }) { waitForReport() }
         if let failed = threads.first(where: { $0.currentState == .failed }) {
             throw Failure("a worker cannot start: \(failed.failure)")
         }
@@ -423,6 +432,12 @@ public final class Server {
 
     private func ask(_ command: SharedState.Command) {
         shared.pointee.ask(command)
+        threads.forEach { $0.wake() }
+    }
+
+    /// Another process that accepted on the same sockets does so no more.
+    func lookAtQueues() {
+        shared.pointee.lookAtQueues()
         threads.forEach { $0.wake() }
     }
 

@@ -11,6 +11,9 @@ import Telemetry
 final class WorkerThread: @unchecked Sendable {
     enum State: UInt8, AtomicRepresentable {
         case starting
+        /// All is set up; it waits at the gate.
+        case ready
+        /// It accepts.
         case serving
         /// Could not be set up, or the ring became unusable; `failure` says why.
         case failed
@@ -21,6 +24,8 @@ final class WorkerThread: @unchecked Sendable {
     let wakeDescriptor: Int32
     /// The worker's newest records; others may read them as long as the process lives.
     let logMemory: WorkerLogMemory
+    /// Where it writes down its sessions for who asks.
+    let sessionList = SessionList()
     private let state = Atomic<State>(.starting)
     /// Valid once the state is `failed`.
     private(set) var failure = ""
@@ -40,6 +45,7 @@ final class WorkerThread: @unchecked Sendable {
     ) {
         self.gate = gate
         self.settings = settings
+        self.settings.sessionList = sessionList
         self.epoch = epoch
         self.shared = shared
         self.engine = engine
@@ -78,9 +84,13 @@ final class WorkerThread: @unchecked Sendable {
             let kernel = engine.kind == .epoll ? EmulatedKernel() : nil
             settings.port = kernel?.port ?? .real
             var worker = try Worker(settings, epoch: epoch, shared: shared, counters: counters)
-            report(.serving)
+            report(.ready)
             gate?.wait()
-            let code = worker.run()
+            var code = worker.begin()
+            if code == 0 {
+                report(.serving)
+                code = worker.run()
+            }
             if code == 0 {
                 report(.ended)
             } else {

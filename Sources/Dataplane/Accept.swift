@@ -298,6 +298,13 @@ extension Worker {
         }
     }
 
+    /// The control thread asks for it: clients may wait in the sockets' queues of whom the kernel has told another
+    /// process. An accept that is submitted anew takes them, which is what the end of each of these leads to.
+    mutating func lookAtQueues() {
+        queueLooks = shared.pointee.queueLooks
+        for index in 0..<acceptorCount where acceptors[index].inKernel { cancelAccept(index) }
+    }
+
     mutating func stopAccepting() {
         command = .drain
         for index in 0..<acceptorCount {

@@ -17,7 +17,10 @@ extension Worker {
             + Int(completionEntries) * MemoryLayout<io_uring_cqe>.stride
         // Timer and waiting list: 24 and 16 bytes a slot.
         let session = Slab<Session>.slotBytes + 24 + 16
-        return (buffers * bufferSizeBytes, session, rings + WorkerLogMemory.byteCount)
+        return (
+            buffers * BufferRing.strideBytes(bufferSizeBytes), session,
+            rings + WorkerLogMemory.byteCount + SessionList.byteCount
+        )
     }
 
     /// Bytes that remember clients, of all pools, for the whole process.

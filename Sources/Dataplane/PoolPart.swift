@@ -151,6 +151,7 @@ final class PoolPart {
             let address = addresses[index]
             return BackendPlan(
                 name: memory.keep(backends[index].name), address: address,
+                addressText: memory.keep(backends[index].address.description),
                 isTCP: address.family != AF_UNIX, tally: counted[index].tally)
         }
         let balance = PolicyPlan(pool, backends)

@@ -62,9 +62,16 @@ extension Worker {
     mutating func timeOfDay() -> UInt64 {
         if now &- wallClockReadAt >= 1_000_000_000 {
             wallClockReadAt = now
-            wallClockOffset = settings.port.wallClockNow(settings.port.context) &- now
+            wallClockOffset = Self.wallClockOffset(settings.port)
         }
         return now &+ wallClockOffset
+    }
+
+    /// Both clocks are read here, one right after the other: `now` is as old as the turn, and older where the thread had
+    /// to wait for a core. Records would be dated ahead by that, and the next ones before them.
+    static func wallClockOffset(_ port: KernelPort) -> UInt64 {
+        let now = port.monotonicNow(port.context)
+        return port.wallClockNow(port.context) &- now
     }
 
     // MARK: Events

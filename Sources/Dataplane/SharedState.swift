@@ -38,6 +38,7 @@ public struct SharedState: ~Copyable, Sendable {
     let nextPauseReportAt = Atomic<UInt64>(0)
     let unreportedPauses = Atomic<UInt64>(0)
     private let commandValue = Atomic<Command>(.run)
+    private let queueLookCount = Atomic<Int>(0)
 
     /// `sessionLimit` is that of the process.
     public init(sessionLimit: Int) { clients = ClientTable(clients: sessionLimit) }
@@ -58,6 +59,13 @@ public struct SharedState: ~Copyable, Sendable {
 
     /// Asks all workers; wake them afterwards.
     public func ask(_ command: Command) { commandValue.store(command, ordering: .releasing) }
+
+    /// Has all workers look for clients in the sockets' queues; wake them afterwards. Needed once another process that
+    /// accepted there does so no more: the kernel may have woken that one alone.
+    public func lookAtQueues() { queueLookCount.wrappingAdd(1, ordering: .releasing) }
+
+    /// How often that was asked for.
+    var queueLooks: Int { queueLookCount.load(ordering: .acquiring) }
 
     /// While true, workers accept nobody. They look at each accept and each pause's end; nobody needs to be woken.
     public func setMemoryShort(_ isShort: Bool) { memoryIsShort.store(isShort, ordering: .relaxed) }

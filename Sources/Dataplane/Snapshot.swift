@@ -38,6 +38,8 @@ public struct ListenerPlan {
 public struct BackendPlan {
     public let name: UnsafeRawBufferPointer
     public let address: SocketAddress
+    /// As configured.
+    let addressText: UnsafeRawBufferPointer
     /// TCP options apply (it is no unix socket).
     public let isTCP: Bool
     let tally: Tally

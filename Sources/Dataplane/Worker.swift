@@ -27,6 +27,8 @@ public struct WorkerSettings {
     public var accessLog: LogSink
     public var eventLog: LogSink
     public var logMemory: WorkerLogMemory
+    /// Where sessions are listed for who asks; nil where nobody may.
+    public var sessionList: SessionList?
     /// No other worker shares the counts.
     public var isAlone = false
     /// How many connections may wait in the queue of a listening socket (listen(2)).
@@ -120,6 +122,8 @@ public struct Worker: ~Copyable {
     var nextIdentifier: UInt64
     /// What the control thread asked last.
     var command = SharedState.Command.run
+    /// How often it was asked to look for clients in the sockets' queues, when it last did.
+    var queueLooks = 0
     /// The worker's clock, read once a turn.
     var now: UInt64
     /// Added to `now`, gives the time of day; refreshed once a second.
@@ -180,7 +184,7 @@ public struct Worker: ~Copyable {
         peerAddress.initialize(to: sockaddr_storage())
         nextIdentifier = random.next()
         self.now = now
-        wallClockOffset = port.wallClockNow(port.context) &- now
+        wallClockOffset = Self.wallClockOffset(port)
         wallClockReadAt = now
         shared.pointee.accepting.value.wrappingAdd(1, ordering: .relaxed)
     }
@@ -190,10 +194,21 @@ public struct Worker: ~Copyable {
         peerAddress.deallocate()
     }
 
-    /// Serves until the control thread asked to stop, or to drain and the last session ended, and the
-    /// logs are written. Answers 0, or the errno that made the ring unusable.
+    /// The first turn: when it returns, clients are accepted. Answers 0, or the errno that made the ring unusable.
+    public mutating func begin() -> Int32 {
+        arm()
+        return turn(timeoutNanoseconds: 0)
+    }
+
+    /// Arms what is armed all the time.
+    package mutating func arm() {
+        armWake()
+        for index in 0..<acceptorCount { armAccept(index) }
+    }
+
+    /// Serves, once it has begun, until the control thread asked to stop, or to drain and the last session ended, and
+    /// the logs are written. Answers 0, or the errno that made the ring unusable.
     public mutating func run() -> Int32 {
-        begin()
         while true {
             let failure = turn()
             if failure != 0 { return failure }
@@ -203,15 +218,11 @@ public struct Worker: ~Copyable {
         return 0
     }
 
-    /// Arms what is armed all the time.
-    package mutating func begin() {
-        armWake()
-        for index in 0..<acceptorCount { armAccept(index) }
-    }
-
     /// One turn of the loop. Answers 0, or the errno that made the ring, or the way to hear commands, unusable.
-    package mutating func turn() -> Int32 {
-        let result = ring.submitAndWait(timeoutNanoseconds: timeUntilNextDeadline())
+    package mutating func turn() -> Int32 { turn(timeoutNanoseconds: timeUntilNextDeadline()) }
+
+    private mutating func turn(timeoutNanoseconds: UInt64) -> Int32 {
+        let result = ring.submitAndWait(timeoutNanoseconds: timeoutNanoseconds)
         if result < 0 { return -result }
         now = settings.port.monotonicNow(settings.port.context)
         let (first, count) = ring.pending()
@@ -377,6 +388,7 @@ public struct Worker: ~Copyable {
             return
         }
         followReload()
+        listSessions()
         let asked = shared.pointee.command
         let was = command
         command = asked
@@ -385,6 +397,7 @@ public struct Worker: ~Copyable {
             endAwaiting()
         }
         if asked == .stop, was != .stop { endAllSessions() }
+        if asked == .run, shared.pointee.queueLooks != queueLooks { lookAtQueues() }
         armWake()
     }
 

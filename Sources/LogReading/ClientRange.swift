@@ -5,8 +5,10 @@ import Glibc
 
 /// An address or a block of addresses.
 public struct ClientRange: Equatable, Sendable {
-    private let octets: [UInt8]
-    private let prefixLength: Int
+    /// Four or sixteen, in network byte order.
+    public let octets: [UInt8]
+    /// In bits; at most those of `octets`.
+    public let prefixLength: Int
 
     /// From `10.0.0.0/8`, `192.0.2.7`, `2001:db8::/32`, `[2001:db8::1]`; nil where it is none of these.
     public init?(_ text: String) {

@@ -48,6 +48,9 @@ public struct BufferRing: ~Copyable {
     public let bufferSizeBytes: Int
     /// How many the kernel may pick from.
     public private(set) var inKernelCount = 0
+    /// How many it gets: as few as it needs for a batch, because it uses them in turn, while of the spare ones the one
+    /// that was used last, and is in the cache, is taken first.
+    private var sharedCount = firstCount
     private var spareCount = 0
     private var firstSpare = BufferRing.none
 
@@ -87,11 +90,17 @@ public struct BufferRing: ~Copyable {
         self.bufferSizeBytes = bufferSizeBytes
         mask = Int32(entries - 1)
         ring = ringMemory.assumingMemoryBound(to: io_uring_buf_ring.self)
-        memory = PagedMemory.reserve(byteCount: limit * bufferSizeBytes)
+        memory = PagedMemory.reserve(byteCount: limit * Self.strideBytes(bufferSizeBytes))
         segments = PagedMemory.reserve(BufferSegment.self, count: limit)
         add(Self.firstCount)
         publish()
     }
+
+    /// From one buffer's first byte to the next one's: five cache lines more than a buffer. Most messages are small; if
+    /// each began where a page begins, all of them would share the few places in the cache that such addresses may have
+    /// (docs/performance.md).
+    @inline(__always)
+    public static func strideBytes(_ bufferSizeBytes: Int) -> Int { bufferSizeBytes + 320 }
 
     /// How many the worker holds.
     public var heldCount: Int { count - inKernelCount - spareCount }
@@ -101,13 +110,14 @@ public struct BufferRing: ~Copyable {
     @inline(__always)
     public var isShort: Bool { heldCount > limit / 2 }
 
-    /// Doubles the number of buffers where three quarters are held, or the kernel has used all that it had in one
-    /// batch, within the limit. Call it once a batch, before `publish`.
+    /// Doubles the number of buffers where three quarters are held, and what the kernel gets of them where it has used
+    /// all that it had in one batch, within the limit. Call it once a batch, before `publish`.
     @inline(__always)
     public mutating func growIfNeeded() {
         // While buffers are short the kernel has few on purpose.
         let isUsedUp = inKernelCount == 0 && !isShort
-        if heldCount > count - count / 4 || isUsedUp, count < limit { add(count) }
+        if isUsedUp { sharedCount = min(2 * sharedCount, limit) }
+        if heldCount > count - count / 4 || isUsedUp && spareCount < sharedCount, count < limit { add(count) }
     }
 
     private mutating func add(_ wanted: Int) {
@@ -118,7 +128,7 @@ public struct BufferRing: ~Copyable {
 
     /// To be called after the ring is gone: the kernel writes into this memory until then.
     deinit {
-        PagedMemory.release(memory, byteCount: limit * bufferSizeBytes)
+        PagedMemory.release(memory, byteCount: limit * Self.strideBytes(bufferSizeBytes))
         PagedMemory.release(segments, byteCount: limit * MemoryLayout<BufferSegment>.stride)
         PagedMemory.release(ring, byteCount: ringBytes)
     }
@@ -126,7 +136,7 @@ public struct BufferRing: ~Copyable {
     /// First byte of a buffer.
     @inline(__always)
     public func bytes(_ identifier: UInt16) -> UnsafeMutableRawPointer {
-        memory + Int(identifier) * bufferSizeBytes
+        memory + Int(identifier) * Self.strideBytes(bufferSizeBytes)
     }
 
     /// The worker's note of a buffer that it holds.
@@ -183,7 +193,7 @@ public struct BufferRing: ~Copyable {
     /// buffers are short: then receives go before heads.
     @inline(__always)
     public mutating func publish() {
-        let target = isShort ? Self.sharedWhenShort : count - count / 8
+        let target = isShort ? Self.sharedWhenShort : min(sharedCount, count - count / 8)
         let reserve = isShort ? 0 : count / 8
         var added: Int32 = 0
         while inKernelCount < target, spareCount > reserve {

@@ -2,6 +2,7 @@
 // buffer that comes back twice, or while it is being sent, is a defect of the worker.
 
 import CLiburing
+import Ring
 
 struct BufferLedger {
     struct Buffer {
@@ -19,7 +20,7 @@ struct BufferLedger {
     private var head: UInt16 = 0
     private var seenTail: UInt16 = 0
     private(set) var group: UInt16 = 0
-    /// Where buffer 0 is: they lie side by side.
+    /// Where buffer 0 is: they lie one behind another, as `BufferRing` has them.
     private var baseAddress: UInt64 = 0
     private var sizeBytes: UInt32 = 0
 
@@ -49,7 +50,7 @@ struct BufferLedger {
             if buffers[place].address != 0, buffers[place].address != entry.addr {
                 return "buffer \(place) came back with another address"
             }
-            baseAddress = entry.addr - UInt64(place) * UInt64(entry.len)
+            baseAddress = entry.addr - UInt64(place) * strideBytes(entry.len)
             sizeBytes = entry.len
             buffers[place].address = entry.addr
             buffers[place].lengthBytes = entry.len
@@ -72,9 +73,11 @@ struct BufferLedger {
     /// The buffer that an address lies in, if only the worker ever had it; nil where it is none.
     func find(_ address: UInt64) -> Int? {
         guard sizeBytes > 0, address >= baseAddress else { return nil }
-        let place = Int((address - baseAddress) / UInt64(sizeBytes))
-        return place < buffers.count ? place : nil
+        let (place, offset) = (address - baseAddress).quotientAndRemainder(dividingBy: strideBytes(sizeBytes))
+        return place < buffers.count && offset < sizeBytes ? Int(place) : nil
     }
+
+    private func strideBytes(_ sizeBytes: UInt32) -> UInt64 { UInt64(BufferRing.strideBytes(Int(sizeBytes))) }
 
     mutating func sendBegins(_ place: Int) { buffers[place].sends += 1 }
     mutating func sendEnds(_ place: Int) { buffers[place].sends -= 1 }

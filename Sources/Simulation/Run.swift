@@ -78,7 +78,7 @@ public enum Simulation {
 
     private static func settings(
         _ seed: UInt64, _ plan: WorldPlan, _ kernel: SimulatedKernel, _ listeners: [ListeningSocket],
-        _ logMemory: WorkerLogMemory
+        _ logMemory: WorkerLogMemory, _ sessionList: SessionList
     ) -> WorkerSettings {
         let access = kernel.openLog()
         let events = kernel.openLog()
@@ -89,6 +89,7 @@ public enum Simulation {
             accessLog: LogSink(
                 descriptor: plan.logsAccess ? access : -1, format: .json, writeLimitBytes: 1 << 20),
             eventLog: LogSink(descriptor: events, format: .json, writeLimitBytes: 4096), logMemory: logMemory)
+        settings.sessionList = sessionList
         settings.isAlone = true
         settings.backlog = plan.faults.listenerBacklog
         settings.descriptorWatermark = plan.descriptorWatermark
@@ -101,13 +102,15 @@ public enum Simulation {
         _ generation: Generation, _ listeners: [ListeningSocket], _ shared: UnsafePointer<SharedState>,
         _ counters: UnsafePointer<CounterTable>, _ logMemory: WorkerLogMemory, _ coverage: Coverage
     ) {
+        let lists = SessionListWatch(world)
+        // The worker writes into its memory.
+        defer { withExtendedLifetime(lists) {} }
         do throws(RingSetUpError) {
             var worker = try Worker(
-                settings(seed, plan, kernel, listeners, logMemory), epoch: generation.epoch(ofWorker: 0),
-                shared: shared,
-                counters: counters)
+                settings(seed, plan, kernel, listeners, logMemory, lists.list),
+                epoch: generation.epoch(ofWorker: 0), shared: shared, counters: counters)
             world.begin(listeners: plan.configuration.listeners.count)
-            worker.begin()
+            worker.arm()
             let health = plan.keepsHealth ? HealthWatch(plan, generation.snapshot, world) : nil
             let operators = plan.operates ? OperatorWatch(plan, world) : nil
             let reloads =
@@ -122,6 +125,7 @@ public enum Simulation {
                 if code != 0 { world.fail("a turn ends with errno \(code)") }
                 worker.checkInvariants()
                 world.checkAfterTurn(worker, coverage)
+                lists.turnEnds(worker)
                 health?.turnEnds(worker, replays: counters.pointee[.requestsReplayed])
                 operators?.turnEnds(worker, replays: counters.pointee[.requestsReplayed])
                 if worker.isDone { break }

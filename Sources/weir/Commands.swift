@@ -5,8 +5,8 @@ import Control
 
 enum Commands {
     static let all = [
-        run, check, plan, reload, rollback, history, backend, upgrade, explain, status, top, tail, demo,
-        schema, completions,
+        run, check, plan, reload, rollback, history, backend, upgrade, explain, status, sessions, top, tail,
+        demo, schema, completions,
     ]
 
     /// Of commands that read a configuration.

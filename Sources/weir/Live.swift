@@ -19,6 +19,16 @@ struct Live {
         try AdminClient(address: address, configurationFile: file)
     }
 
+    /// The body of what is only looked at; what was wrong with the question is the failure.
+    static func answer(_ client: AdminClient, _ path: String) throws(Failure) -> [UInt8] {
+        let (status, body) = try client.look(path)
+        if status == 200 { return body }
+        guard [400, 404, 503].contains(status), let members = JSONObject.members(of: body) else {
+            throw client.unexpected(status, body)
+        }
+        throw Failure(JSONFields(members).text("error"))
+    }
+
     /// The members of the answer to a command that was carried out; what it was refused for is the failure.
     static func order(
         _ client: AdminClient, _ method: String, _ path: String, _ parameters: [(name: String, value: JSON)]

@@ -35,7 +35,7 @@ struct RunningLog {
     }
 
     /// For a query (RFC 3986, section 2.1).
-    private static func encoded(_ text: String) -> String {
+    static func encoded(_ text: String) -> String {
         var encoded = ""
         for octet in text.utf8 {
             switch octet {

@@ -16,7 +16,7 @@ extension Commands {
         ],
         details: [
             "The program at the path that Weir was started as is started with the same arguments, reads the",
-            "file as it is now and takes over the sockets. When it is ready, the old process accepts nobody any",
+            "file as it is now and takes over the sockets. Once it accepts, the old process accepts nobody any",
             "more, and ends when its sessions have. Where the new one fails, the old one goes on, and the cause",
             "is printed; exit status 1.",
         ],

@@ -5,13 +5,10 @@ What is measured and how: docs/benchmarks.md. Timings never fail this command; w
 and a machine that is too small do.
 """
 
-import argparse
 import contextlib
 import json
 import os
 import random
-import signal
-import sys
 import tempfile
 
 import candidates
@@ -20,11 +17,11 @@ import idle
 import load
 import results as tables_of
 import verification
+from command_line import ROOT, argument_parser, run_command
 from network import Network
 from processes import Addresses, BenchError, Child, Cores, Guard, io_uring_forbidden, raise_descriptor_limit, say
 from profiler import profile
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 OTHER_CELLS = (*idle.CELLS, "start")
 
 
@@ -99,12 +96,10 @@ class Bench:
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__, "weir")
     names = [*load.CELLS, *OTHER_CELLS]
     plain = [key for key, candidate in candidates.ALL.items() if not candidate.variant_of]
     usual = [name for name in names if name not in load.CELLS or not load.CELLS[name].is_extra]
-    parser.add_argument("--weir", metavar="PATH", default=os.path.join(ROOT, ".build/release/weir"),
-                        help="the program to measure (default: .build/release/weir)")
     parser.add_argument("--cells", metavar="NAMES", default=",".join(usual),
                         help=f"comma-separated, of {', '.join(names)} (default: %(default)s)")
     parser.add_argument("--rounds", type=int, help="quiet rounds of each cell (default: 5)")
@@ -208,8 +203,6 @@ def report(bench, options, results):
 
 def main():
     options = arguments()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(130))
     bench = Bench(options)
     with contextlib.closing(bench):
         bench.origin = candidates.start_origin(bench)
@@ -227,9 +220,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except BenchError as error:
-        sys.exit(f"bench: {error}")
-    except (KeyboardInterrupt, BrokenPipeError):
-        sys.exit(130)
+    run_command("bench", main)

@@ -41,6 +41,8 @@ class Candidate:
     # connections instead of the cell's, and the share of the capacity that it gets in an open loop.
     variant_of: str | None = None
     connections: int | None = None
+    # Connections beside those, which had one answer and say no more.
+    silent: int = 0
     share: float | None = None
 
     def configuration(self, listen, origin, directory):
@@ -115,12 +117,18 @@ def http_only():
 
 
 CONNECTIONS = (10, 64, 1000, 5000)
+# Few of many connections speak.
+SPEAKING = 64
 SHARES = (0.25, 0.5, 0.75)
 
 
 def connection_variants(candidate):
-    return [replace(candidate, key=f"{candidate.key}@{count}", title=f"{candidate.title}, {count:,} connections",
-                    variant_of=candidate.key, connections=count) for count in CONNECTIONS]
+    most = max(CONNECTIONS)
+    few_speak = replace(candidate, key=f"{candidate.key}@{SPEAKING}-of-{most}",
+                        title=f"{candidate.title}, {SPEAKING} of {most:,} connections speak",
+                        variant_of=candidate.key, connections=SPEAKING, silent=most - SPEAKING)
+    return [*(replace(candidate, key=f"{candidate.key}@{count}", title=f"{candidate.title}, {count:,} connections",
+                      variant_of=candidate.key, connections=count) for count in CONNECTIONS), few_speak]
 
 
 def share_variants(candidate):

@@ -2,15 +2,12 @@
 """What a choice costs: millions a second on one core for each balancing policy, and how long tables take to build.
 With --write-docs the table goes into docs/balancing.md. A target that is missed is told, and fails nothing."""
 
-import argparse
 import json
 import os
 import subprocess
-import sys
 
+from command_line import ROOT, argument_parser, run_command
 from pages import replace_part
-
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # Whose choices cost the same for any number of backends.
 FLAT = ("round_robin", "power_of_two", "maglev", "peak_ewma")
@@ -49,8 +46,7 @@ def targets(found):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bench", metavar="PATH", default=os.path.join(ROOT, ".build/release/weir-bench"))
+    parser = argument_parser(__doc__, "weir-bench")
     parser.add_argument("--write-docs", action="store_true", help="write docs/balancing.md")
     options = parser.parse_args()
     ran = subprocess.run([options.bench, "choices", "--json"], stdout=subprocess.PIPE, text=True, check=True)
@@ -67,4 +63,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command("choices", main)

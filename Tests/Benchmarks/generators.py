@@ -6,11 +6,12 @@ limits. All candidates of a cell have the same; a cell of each mode is repeated 
 ours.
 """
 
+import contextlib
 import json
 import os
 import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import candidates
 from configurations import HOST
@@ -40,6 +41,8 @@ class Load:
     is_fresh: bool = False
     # Requests a second of an open loop.
     rate: int | None = None
+    # Further connections that have one answer before the run, and are silent then.
+    silent: int = 0
 
 
 class Generator:
@@ -128,22 +131,34 @@ class WeirBench(Generator):
         return command
 
     def drive(self, bench, load, address, meter):
+        # One request an hour: none but the first.
+        silent = replace(load, connections=load.silent, seconds=3600, rate=1 / 3600)
+        with contextlib.ExitStack() as ends:
+            if load.silent:
+                ends.enter_context(self.running(bench, silent, address))
+            process = ends.enter_context(self.running(bench, load, address))
+            meter.begin(process.pid)
+            line = process.stdout.readline()
+            meter.end(process.pid)
+            try:
+                process.communicate(timeout=30)
+            except subprocess.TimeoutExpired as error:
+                raise BenchError("weir-bench did not end") from error
+        return self.report_of(line)
+
+    @contextlib.contextmanager
+    def running(self, bench, load, address):
+        """weir-bench, from when its requests begin."""
         process = subprocess.Popen(self.command(bench, load, address), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, text=True)
         try:
             said = process.stderr.readline()
             if said != "running\n":
                 raise BenchError(f"weir-bench failed: {said}{process.stderr.read()[-300:]}")
-            meter.begin(process.pid)
-            line = process.stdout.readline()
-            meter.end(process.pid)
-            process.communicate(timeout=30)
-        except subprocess.TimeoutExpired as error:
-            raise BenchError("weir-bench did not end") from error
+            yield process
         finally:
             process.kill()
             process.wait()
-        return self.report_of(line)
 
     @staticmethod
     def report_of(line):
@@ -156,6 +171,7 @@ class WeirBench(Generator):
         latency = report["latency_us"]
         return {
             "microseconds": int(report["seconds"] * 1e6), "requests": report["answered"],
+            "warmed_up": report["warmed_up"],
             "bytes": report["bytes_received"], **{name: latency[name] for name in ("p50", "p99", "p99_9", "max")},
         }
 

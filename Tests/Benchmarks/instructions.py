@@ -6,24 +6,21 @@ on its epoll engine, because valgrind does not know io_uring; what the kernel do
 difference between a run of N requests and one of twice as many, divided by N, so that start and end are not in it.
 """
 
-import argparse
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass, replace
 
 import configurations
 from candidates import text_of
+from command_line import argument_parser, run_command
 from processes import Addresses, BenchError, Child, Guard, say
 from profiler import demangled
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(FOLDER))
 BASELINE = os.path.join(FOLDER, "profile-baseline.json")
 
 # One request at a time costs the same turns of the loop each time, whatever the scheduler does. With more, turns are
@@ -179,10 +176,7 @@ def verdict(cell, figure, baseline):
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    built = os.path.join(ROOT, ".build/release")
-    parser.add_argument("--weir", metavar="PATH", default=os.path.join(built, "weir"))
-    parser.add_argument("--bench", metavar="PATH", default=os.path.join(built, "weir-bench"))
+    parser = argument_parser(__doc__, "weir", "weir-bench")
     parser.add_argument("--cells", metavar="NAMES", default=",".join(CELLS), help="default: %(default)s")
     parser.add_argument("--connections", type=int, metavar="N", help="instead of a cell's own; not for the baseline")
     parser.add_argument("--top", type=int, default=0, metavar="N", help="show so many of the heaviest functions")
@@ -212,7 +206,6 @@ def show(lab, cell, figure, baseline, options):
 
 def main():
     options = arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
     baseline = load_baseline() if os.path.exists(BASELINE) else {}
     with Lab(options.weir, options.bench) as lab:
         for key in options.cells:
@@ -231,9 +224,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except BenchError as error:
-        sys.exit(f"profile: {error}")
-    except (KeyboardInterrupt, BrokenPipeError):
-        sys.exit(130)
+    run_command("profile", main)

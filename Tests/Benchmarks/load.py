@@ -46,7 +46,8 @@ class Cell:
 
     def load_on(self, candidate, seconds, capacity):
         rate = int(candidate.share * capacity) if candidate.share else None
-        return Load(seconds, candidate.connections or self.connections, self.response_bytes, self.mix, self.is_fresh, rate)
+        return Load(seconds, candidate.connections or self.connections, self.response_bytes, self.mix, self.is_fresh, rate,
+                    candidate.silent)
 
 
 def named(prefix, *names):
@@ -60,6 +61,8 @@ def in_both_modes(mode):
     with_epoll = (*peers, f"{prefix}weir-epoll")
     bulk = named(prefix, "weir", "haproxy-splice", "haproxy", "nginx", "weir-epoll")
     by_connections = [f"{prefix}weir@{count}" for count in candidates.CONNECTIONS]
+    few_speak = f"{candidates.SPEAKING}-of-{max(candidates.CONNECTIONS)}"
+    by_connections.append(f"{prefix}weir@{few_speak}")
     by_connections += [f"{peer}@{count}" for peer in peers[1:] for count in candidates.CONNECTIONS if count != 64]
     return (
         Cell(f"{prefix}small", f"{title}small: 128-byte responses, 64 kept connections", "request", with_epoll),
@@ -143,7 +146,7 @@ def measure(bench, cell, candidate, seconds, capacity=None):
     elif status != 0 and candidate.program == "weir":
         bench.warn(f"{candidate.title}, {cell.key}: exit status {status}: {proxy.log()[-500:]}")
     if candidate.is_logging:
-        check_access_log(bench, candidate, report["requests"])
+        check_access_log(bench, candidate, report["requests"] + report.get("warmed_up", 0))
     return figures(bench, cell, candidate, report, meter)
 
 

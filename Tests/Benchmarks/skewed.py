@@ -3,24 +3,20 @@
 mode, and how many requests the slow one got. With --write-docs the table and its picture go into docs/balancing.md.
 """
 
-import argparse
 import contextlib
 import json
 import os
-import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 
+from command_line import ROOT, argument_parser, run_command
 from load import ATTEMPTS, FOREIGN_LIMIT, wait_for_quiet
 from network import Network
 from pages import replace_part
 from pictures import Row, draw_latencies
 from processes import Addresses, BenchError, Child, Cores, Guard, busy_seconds, own_seconds, say
-
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # All that need no key, as docs/balancing.md has them.
 POLICIES = ("round_robin", "random", "least_connections", "power_of_two", "adaptive", "peak_ewma", "prequal")
@@ -216,10 +212,7 @@ def write_docs(options, rounds, warnings):
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    built = os.path.join(ROOT, ".build/release")
-    parser.add_argument("--weir", metavar="PATH", default=os.path.join(built, "weir"))
-    parser.add_argument("--bench", metavar="PATH", default=os.path.join(built, "weir-bench"))
+    parser = argument_parser(__doc__, "weir", "weir-bench")
     parser.add_argument("--policies", metavar="NAMES", default=",".join(POLICIES), help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--seconds", type=int, default=10, help="length of a run (default: %(default)s)")
@@ -238,8 +231,6 @@ def arguments():
 
 def main():
     options = arguments()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(130))
     lab = Lab(options)
     with contextlib.closing(lab):
         rounds = run_rounds(lab)
@@ -255,9 +246,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except BenchError as error:
-        sys.exit(f"skewed: {error}")
-    except (KeyboardInterrupt, BrokenPipeError):
-        sys.exit(130)
+    run_command("skewed", main)

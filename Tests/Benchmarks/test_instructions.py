@@ -6,8 +6,9 @@ import os
 import pytest
 
 import instructions
+from command_line import ROOT
 
-WEIR = os.environ.get("WEIR", os.path.join(instructions.ROOT, ".build/release/weir"))
+WEIR = os.environ.get("WEIR", os.path.join(ROOT, ".build/release/weir"))
 WEIR_BENCH = os.environ.get("WEIR_BENCH", os.path.join(os.path.dirname(WEIR), "weir-bench"))
 
 ATTEMPTS = 3

@@ -69,13 +69,7 @@ class Backend:
 
     def start(self):
         self.process = subprocess.Popen(["nginx", "-c", self.path], stderr=subprocess.DEVNULL, start_new_session=True)
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.005)
-        raise RuntimeError(f"{self.name} does not listen")
+        wait_until_served(self.port)
 
     def signal(self, number):
         os.killpg(self.process.pid, number)
@@ -213,8 +207,8 @@ def wait_until_served(port):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
-        time.sleep(0.01)
-    raise RuntimeError("Weir does not listen")
+        time.sleep(0.005)
+    raise RuntimeError(f"nobody listens on port {port}")
 
 
 def told(retries, counted, deeds, found, events):

@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 
-from chaos import ROOT, Backend, drive, free_port, moment, wait_until_served
+from chaos import ROOT, Backend, drive, free_port, wait_until_served
 
 #: Between two messages of a long session.
 PAUSE_SECONDS = 0.2
@@ -28,13 +28,13 @@ PAUSE_SECONDS = 0.2
 class LongSessions(threading.Thread):
     """An echo server, and clients that keep one connection each and check every octet."""
 
-    def __init__(self, count):
+    def __init__(self, count, front):
         super().__init__(daemon=True)
-        self.count, self.port = count, free_port()
+        self.count, self.front, self.port = count, front, free_port()
         self.messages, self.broken = 0, []
         self.open = 0
         self.is_over = False
-        self.listens = threading.Event()
+        self.listens, self.may_connect = threading.Event(), threading.Event()
 
     def run(self):
         asyncio.run(self.main())
@@ -42,8 +42,7 @@ class LongSessions(threading.Thread):
     async def main(self):
         server = await asyncio.start_server(self.echo, "127.0.0.1", self.port)
         self.listens.set()
-        while not hasattr(self, "front"):
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(self.may_connect.wait)
         await asyncio.gather(*(self.client(number) for number in range(self.count)))
         server.close()
 
@@ -78,10 +77,12 @@ class NewConnections(threading.Thread):
     def __init__(self, port):
         super().__init__(daemon=True)
         self.port, self.served, self.failures, self.is_over = port, 0, [], False
+        self.longest_seconds = 0
 
     def run(self):
         request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
         while not self.is_over:
+            began = time.monotonic()
             try:
                 with socket.create_connection(("127.0.0.1", self.port), timeout=10) as client:
                     client.sendall(request)
@@ -90,6 +91,7 @@ class NewConnections(threading.Thread):
                         answer += piece
                 assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"x" * 128), answer[:80]
                 self.served += 1
+                self.longest_seconds = max(self.longest_seconds, time.monotonic() - began)
             except (OSError, AssertionError) as failure:
                 self.failures.append(repr(failure))
 
@@ -130,7 +132,7 @@ def run_once(options, engine):
     with tempfile.TemporaryDirectory(prefix="weir-upgrades-") as folder:
         site = [Backend(name, folder) for name in "ab"]
         ports = [free_port(), free_port()]
-        long = LongSessions(options.sessions)
+        long = LongSessions(options.sessions, ports[1])
         long.start()
         long.listens.wait(10)
         path = os.path.join(folder, "weir.yaml")
@@ -140,7 +142,7 @@ def run_once(options, engine):
         try:
             for port in ports:
                 wait_until_served(port)
-            long.front = ports[1]
+            long.may_connect.set()
             until(lambda: long.open == options.sessions or long.broken, "long sessions to be open")
             new = [NewConnections(ports[0]) for _ in range(2)]
             for thread in new:
@@ -172,15 +174,7 @@ def run_once(options, engine):
                     pass
             for backend in site:
                 backend.kill()
-        return told(engine, load, new, long, taken, pauses(folder), events(folder, "stopped"))
-
-
-def pauses(folder):
-    """Milliseconds of each upgrade in which nobody accepted: clients waited in the queues."""
-    first = {}
-    for event in events(folder, "draining"):
-        first.setdefault(event["pid"], moment(event))
-    return [(moment(e) - first[e["pid"]]) * 1000 for e in events(folder, "upgraded")]
+        return told(engine, load, new, long, taken, events(folder, "stopped"))
 
 
 def until(condition, what):
@@ -191,15 +185,16 @@ def until(condition, what):
         time.sleep(0.01)
 
 
-def told(engine, load, new, long, taken, paused, stopped):
+def told(engine, load, new, long, taken, stopped):
     failed = {name: load[name] for name in ("connect", "read", "write", "status", "timeout")}
     served = sum(thread.served for thread in new)
     refused = [failure for thread in new for failure in thread.failures]
     print(f"{engine}: {len(taken)} upgrades, each {statistics.median(taken):.0f} ms (median; at most"
-          f" {max(taken):.0f} ms) from the command to its answer, nobody accepted for"
-          f" {statistics.median(paused):.1f} ms (at most {max(paused):.1f} ms)")
+          f" {max(taken):.0f} ms) from the command to its answer")
     print(f"  wrk, kept connections: {load['requests']} requests, failed {sum(failed.values())} {failed}")
-    print(f"  a connection for each request: {served} requests, failed {len(refused)} {refused[:3]}")
+    longest = max(thread.longest_seconds for thread in new)
+    print(f"  a connection for each request: {served} requests, failed {len(refused)} {refused[:3]}, the longest took"
+          f" {longest * 1000:.0f} ms")
     print(f"  {long.count} tcp sessions: {long.messages} messages there and back, broken {len(long.broken)}"
           f" {long.broken[:3]}")
     lost = sum(event["accepted"] - event["sessions"] for event in stopped)

@@ -39,7 +39,7 @@ def test_commands_print_what_the_page_shows(page, tmp_path):
 def test_the_first_example_of_the_readme_can_be_run_looked_at_and_followed(tmp_path):
     place, text = blocks("README.md", "yaml")[0]
     commands = next(commands for at, commands in blocks("README.md", "sh") if at > place)
-    assert re.findall(r"^weir (\w+)", commands, re.M) == ["check", "run", "status", "top", "tail"]
+    assert re.findall(r"^weir (\w+)", commands, re.M) == ["check", "run", "status", "sessions", "top", "tail"]
     ports = {port: free_port() for port in re.findall(r"127\.0\.0\.1:(\d+)", text)}
     for shown, port in ports.items():
         text = text.replace(f"127.0.0.1:{shown}", f"127.0.0.1:{port}")
@@ -59,6 +59,7 @@ def test_the_first_example_of_the_readme_can_be_run_looked_at_and_followed(tmp_p
 
         wait_until(is_closed_at_once, "Weir listens, and finds no backend")
         assert "cache" in run_weir("status", cwd=tmp_path).stdout
+        assert run_weir("sessions", cwd=tmp_path).returncode == 0
         follow = ["tail", "access.log", "--no-follow"]
         wait_until(lambda: "no_backend" in run_weir(*follow, cwd=tmp_path).stdout, "tail shows the session")
     finally:

@@ -2,8 +2,10 @@
 
 import datetime
 import re
+import time
 
 from addresses import text_of
+from http_peers import Client
 from servers import greet_with
 from streams import exchange, receive_to_end
 
@@ -37,6 +39,19 @@ def test_a_record_has_the_documented_fields_with_their_types(start_weir, backend
     assert session["pick"] == {"policy": "round_robin", "candidates": 1}
     assert (session["reason"], session["bytes_in"], session["bytes_out"]) == ("ok", 12, 12)
     assert 0 <= session["connect_us"] <= session["first_byte_us"] <= session["total_us"] < 60_000_000
+
+
+def test_no_request_began_after_its_answer(start_http, refusing):
+    """Not even those of the first second, for which the clock that was read at the start holds."""
+    weir = start_http(refusing(), listener={"routes": [{"match": {"path": "/"}, "respond": {"status": 204}}]})
+    client, answered_at = Client(weir.connect()), []
+    for _ in range(20):
+        assert client.get().status == 204
+        answered_at.append(time.time())
+    for record, at in zip(weir.wait_for_sessions(20), answered_at, strict=True):
+        ended_at = datetime.datetime.fromisoformat(record["time"].replace("Z", "+00:00")).timestamp()
+        # Both figures are rounded down.
+        assert ended_at - record["total_us"] / 1e6 <= at + 2e-6
 
 
 def test_identifiers_are_unique_over_workers(start_weir, new_server):

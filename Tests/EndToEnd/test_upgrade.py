@@ -6,11 +6,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
-from addresses import free_port, text_of
+import handover
+from addresses import free_port, listen, text_of
 from admin_client import ask
 from deadlines import wait_until
 from http_peers import Client
@@ -40,8 +43,22 @@ def replace(program, script):
     os.replace(fresh, program)
 
 
+def replace_by_bad(program, manner, *arguments):
+    """By one that takes the sockets and says that it is ready, and then is one of handover.MANNERS."""
+    replace(program, " ".join(["exec", sys.executable, handover.__file__, manner, *arguments]))
+
+
+def replace_by_good(program):
+    shutil.copy(BINARY, program.with_suffix(".good"))
+    os.replace(program.with_suffix(".good"), program)
+
+
 def failed(weir, count=1):
     return weir.wait_for_event("upgrade_failed", count)["cause"]
+
+
+def sleeps(process):
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 def started(weir, process):
@@ -89,41 +106,61 @@ def test_the_new_process_serves_and_the_old_one_ends_with_its_sessions(
         assert not (short_folder / "front").exists()
 
 
+def say_ping(client):
+    client.sendall(b"ping")
+    assert client.recv(4, socket.MSG_WAITALL) == b"ping"
+
+
+class Visitors:
+    """Two threads, each with one client after the other, of an echo server behind Weir. Each address has its turn."""
+
+    def __init__(self, weir, *binds):
+        self.failures, self._served, self._is_over = [], [0, 0], threading.Event()
+        self._threads = [
+            threading.Thread(target=self._come_and_go, args=[weir, binds, number], daemon=True) for number in (0, 1)]
+        for thread in self._threads:
+            thread.start()
+
+    def _come_and_go(self, weir, binds, number):
+        while not self._is_over.is_set():
+            try:
+                with weir.connect_to(binds[self._served[number] % len(binds)]) as client:
+                    say_ping(client)
+            except (OSError, AssertionError) as failure:
+                self.failures.append(repr(failure))
+                return
+            self._served[number] += 1
+
+    @property
+    def served(self):
+        return sum(self._served)
+
+    def wait_for_more(self, count=50):
+        before = self.served
+        wait_until(lambda: self.served > before + count or self.failures, "clients to be served")
+
+    def leave(self):
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join(30)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_upgrades_while_clients_come_lose_none(start_weir, new_server, workers):
     weir = start_weir(new_server(echo), workers=workers)
-    failures, served, is_over = [], [0, 0], threading.Event()
-
-    def come_and_go(number):
-        while not is_over.is_set():
-            try:
-                with weir.connect_to(weir.configuration["listeners"]["front"]["bind"]) as client:
-                    client.sendall(b"ping")
-                    assert client.recv(4, socket.MSG_WAITALL) == b"ping"
-            except (OSError, AssertionError) as failure:
-                failures.append(repr(failure))
-                return
-            served[number] += 1
-
-    threads = [threading.Thread(target=come_and_go, args=[number], daemon=True) for number in (0, 1)]
-    for thread in threads:
-        thread.start()
+    visitors = Visitors(weir, weir.configuration["listeners"]["front"]["bind"])
     for upgrades in range(4):
-        before = sum(served)
-        wait_until(lambda: sum(served) > before + 50 or failures, "clients to be served")
+        visitors.wait_for_more()
         if upgrades == 3:
             # An old process without a session ends at once, but not before the new one has its word.
-            is_over.set()
-            for thread in threads:
-                thread.join(30)
+            visitors.leave()
         # More workers, fewer, as many.
         write(weir, changed(weir.configuration, lambda c: c.update(workers=[2, 1, 2, 2][upgrades])))
         weir.upgrade()
-    assert failures == []
+    assert visitors.failures == []
     with weir.connect() as client:
-        client.sendall(b"ping")
-        assert client.recv(4, socket.MSG_WAITALL) == b"ping"
-    assert weir.stop()["sessions"] == sum(served) + 1
+        say_ping(client)
+    assert weir.stop()["sessions"] == visitors.served + 1
 
 
 def test_running_streams_are_byte_exact(start_weir, backend):
@@ -224,12 +261,96 @@ def test_a_program_that_fails_changes_nothing(start_weir, backend, program, scri
         exchange(*weir.pair(backend))
     assert weir.events("draining") == []
     # Another attempt, with a program that is well.
-    shutil.copy(BINARY, program.with_suffix(".good"))
-    os.replace(program.with_suffix(".good"), program)
+    replace_by_good(program)
     wait_until(lambda: weir.descriptor_count() <= descriptors + 4 * 8, "no descriptor to be left behind")
     weir.upgrade()
     exchange(client, server)
     exchange(*weir.pair(backend))
+
+
+@pytest.mark.parametrize(
+    "manner, cause",
+    [
+        ("die", "it was ended by signal 9 before it served: that was it"),
+        ("end_after_go", "it ended with status 1 before it served: what is wrong"),
+        ("die_after_go", "it was ended by signal 9 before it served: that was it"),
+        ("be_silent_after_go", "it did not serve 10 s after it was ready, and was killed"),
+        ("babble_after_go", "it says something else than that it serves, and was killed"),
+    ],
+)
+def test_a_process_that_fails_when_it_is_to_serve_changes_nothing(
+    start_weir, new_server, short_folder, program, manner, cause
+):
+    binds = [f"127.0.0.1:{free_port()}", f"unix:{short_folder}/front"]
+    weir = start_weir(new_server(echo), program=str(program), workers=2, listener={"bind": binds})
+    visitors = Visitors(weir, *binds)
+    with weir.connect() as early:
+        say_ping(early)
+        replace_by_bad(program, manner)
+        visitors.wait_for_more()
+        weir.signal(signal.SIGUSR2)
+        assert failed(weir) == cause
+        assert has_ended(weir.events("upgrading")[0]["successor"])
+        visitors.wait_for_more()
+        assert weir.events("draining") == []
+        replace_by_good(program)
+        weir.upgrade()
+        # Of those that failed nothing was told.
+        assert f"MAINPID={weir.pid}".encode() in weir.notification().splitlines()
+        visitors.wait_for_more()
+        say_ping(early)
+    visitors.leave()
+    assert visitors.failures == []
+    assert weir.stop()["sessions"] == visitors.served + 1
+
+
+def test_a_client_whom_a_dead_process_was_woken_for_is_served(start_weir, new_server, program, tmp_path):
+    # So few that clients are accepted one by one: who accepted one waits behind the other process for the next.
+    weir = start_weir(new_server(echo), program=str(program), limits={"sessions": 1000})
+    word = tmp_path / "word"
+    replace_by_bad(program, "swallow_after_go", str(word))
+    weir.signal(signal.SIGUSR2)
+    successor = weir.wait_for_event("upgrading")["successor"]
+    wait_until(lambda: word.exists() and sleeps(successor), "the new process to wait for clients")
+    say_ping(weir.connect())
+    with weir.connect() as second:
+        second.sendall(b"ping")
+        os.kill(successor, signal.SIGKILL)
+        assert failed(weir) == "it was ended by signal 9 before it served"
+        assert second.recv(4, socket.MSG_WAITALL) == b"ping"
+
+
+def test_a_client_whom_the_old_process_was_woken_for_is_served(start_weir, new_server):
+    """This test is the old process: it is woken first, and accepts nobody."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with listen(("127.0.0.1", free_port())) as front, ours, theirs:
+        front.setblocking(False)
+        address, clients = text_of(front.getsockname()), []
+
+        def hand_over():
+            woken = threading.Thread(target=handover.hold_back_wakeups, args=[[front.fileno()]])
+            woken.start()
+            handover.send(ours, "weir-handover", handover.VERSION, str(os.getpid()), "1")
+            handover.send(
+                ours, "socket", "listener", address, address, "single", "none", descriptor=front.fileno())
+            handover.send(ours, "end")
+            assert handover.receive(ours)[0] == ["took", "0", address]
+            assert handover.receive(ours)[0] == ["ready"]
+            handover.send(ours, "go")
+            assert handover.receive(ours)[0] == ["serving"]
+            clients.append(socket.create_connection(front.getsockname()))
+            woken.join(30)
+            ours.close()
+
+        old = threading.Thread(target=hand_over, daemon=True)
+        old.start()
+        weir = start_weir(
+            new_server(echo), listener={"bind": address}, pass_fds=[theirs.fileno()],
+            environment={"WEIR_HANDOVER": str(theirs.fileno())})
+        old.join(30)
+        (client,) = clients
+        with client:
+            say_ping(client)
 
 
 def test_a_file_with_an_error_changes_nothing(start_weir, backend):
@@ -278,7 +399,7 @@ def test_another_versions_handover_is_refused(engine, start_weir, backend):
     weir = start_weir(backend)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
-        ours.sendall(b"weir-handover\x002\x001\x000\x00")
+        handover.send(ours, "weir-handover", handover.VERSION + "0", "1", "0")
         done = run_weir(
             "run", "-c", str(weir.configuration_path), pass_fds=[theirs.fileno()],
             env=dict(os.environ, WEIR_HANDOVER=str(theirs.fileno())))

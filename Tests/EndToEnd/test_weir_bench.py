@@ -79,10 +79,11 @@ def test_a_load_that_holds_says_when_it_begins_and_keeps_its_connections(new_ori
         try:
             assert run.stderr.readline() == "running\n"
             found = json.loads(run.stdout.readline())
-            assert found["connections_made"] == 20
+            assert found["connections_made"] == found["warmed_up"] == 20
             assert run.poll() is None
             run.stdin.close()
             assert run.wait(PATIENCE_SECONDS) == 0
+            assert origin.counts()["requests"] == found["answered"] + found["warmed_up"]
         finally:
             run.kill()
 

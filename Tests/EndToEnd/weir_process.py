@@ -233,8 +233,12 @@ class Weir:
     def check_requests(self, records):
         """Nothing that a request's record says contradicts the rest of it."""
         assert len({record["id"] for record in records}) == len(records)
+        modes = {name: l.get("mode", "tcp") for name, l in self.configuration["listeners"].items()}
         for record in records:
-            assert record["mode"] == "http" and record["total_us"] >= record.get("first_byte_us", 0)
+            assert record["mode"] == modes[record["listener"]]
+            if record["mode"] == "tcp":
+                continue
+            assert record["total_us"] >= record.get("first_byte_us", 0)
             if record["reason"] == "ok":
                 assert "cause" not in record or record["attempts"] > 1, record
                 assert 100 <= record["status"] < 600, record

@@ -165,7 +165,7 @@ def walk(*patterns, binary=WEIR):
 def test_a_turn_neither_allocates_nor_counts_references():
     found, walked = walk(TURN, PORT)
     # The walk must have met the data plane, or it proves nothing.
-    for part in ("8dispatch", "12beginSession", "8sendNext", "9drainPipe", "6record", "12readResponse", "14recordExchange", "6answer",
+    for part in ("8dispatch", "12beginSession", "8sendNext", "9drainPipe", "6record", "12readResponse", "14recordExchange", "6answer", "12listSessions",
                  "16LeastConnections", "10PowerOfTwo", "14ConsistentHash", "8PeakEWMA", "8Adaptive", "7Prequal"):
         assert part in walked, f"{part} was not reached from a turn"
     assert not found, "\n".join(f"{symbol}: {path}" for symbol, path in found)

@@ -39,8 +39,11 @@ struct AdminAnswer: Sendable {
     }
 
     /// Nothing was done: too much else is under way.
-    static var busy: AdminAnswer {
-        var answer = error(503, "other commands are under way; nothing was changed")
+    static var busy: AdminAnswer { later("other commands are under way; nothing was changed") }
+
+    /// Whoever asks again may have more luck.
+    static func later(_ text: String) -> AdminAnswer {
+        var answer = error(503, text)
         answer.retryAfterSeconds = 1
         return answer
     }

@@ -37,9 +37,14 @@ public struct AdminClient {
         token = given ?? admin.token
     }
 
+    /// Answers whatever status comes.
+    public func look(_ path: String) throws(Failure) -> (status: UInt16, body: [UInt8]) {
+        try ask("GET", path, waitSeconds: Self.waitSeconds)
+    }
+
     /// The body of an answer of 200.
     public func get(_ path: String) throws(Failure) -> [UInt8] {
-        let (status, body) = try ask("GET", path, waitSeconds: Self.waitSeconds)
+        let (status, body) = try look(path)
         guard status == 200 else { throw unexpected(status, body) }
         return body
     }

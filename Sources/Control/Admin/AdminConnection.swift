@@ -1,7 +1,7 @@
 // One connection to the admin API: one request, one answer. It waits for nobody beyond its deadline and takes no more
 // than a head and a small body.
 //
-//   reading (head) -> readingBody -> waiting (for the control thread) -> writing -> lingering -> over
+//   reading (head) -> readingBody -> waiting (for other threads) -> writing -> lingering -> over
 //               \-----------\----------------------------------------->
 
 import Glibc
@@ -10,8 +10,15 @@ import HTTP1
 /// What becomes of a request that was not refused.
 enum AdminReply {
     case now(AdminAnswer)
-    /// By the control thread, under this number.
-    case later(letter: Int)
+    case later(AdminAwaited)
+}
+
+/// Whose answer a connection waits for, under a number.
+enum AdminAwaited: Equatable {
+    /// The control thread's.
+    case command(Int)
+    /// The workers'.
+    case sessions(Int)
 }
 
 final class AdminConnection {
@@ -19,7 +26,7 @@ final class AdminConnection {
         case reading
         case readingBody(AdminRequest, AdminBody)
         /// Nothing is read: only that the client has gone would be noticed.
-        case waiting(letter: Int)
+        case waiting(AdminAwaited)
         case writing
         /// All is said; what still comes is read and dropped, so that the answer is not lost to a reset.
         case lingering
@@ -61,8 +68,8 @@ final class AdminConnection {
         }
     }
 
-    /// The number of the command that it waits for.
-    var letter: Int? { if case .waiting(let letter) = state { letter } else { nil } }
+    /// What it waits for.
+    var awaited: AdminAwaited? { if case .waiting(let awaited) = state { awaited } else { nil } }
 
     /// Does what can be done without waiting.
     func progress(now: Double, _ server: AdminServer) {
@@ -82,7 +89,7 @@ final class AdminConnection {
 
     /// A command takes too long: says how it stands.
     func stopWaiting(now: Double, _ mailbox: AdminMailbox) {
-        guard now >= deadline, let letter else { return }
+        guard now >= deadline, case .command(let letter)? = awaited else { return }
         say(
             mailbox.withdraw(letter) ? .busy : .json(202) { $0.object { $0.string("status", "under way") } },
             now)
@@ -160,8 +167,8 @@ final class AdminConnection {
             case .now(var answer):
                 answer.leavesOutBody = request.isHead
                 say(answer, now)
-            case .later(let letter):
-                state = .waiting(letter: letter)
+            case .later(let awaited):
+                state = .waiting(awaited)
                 deadline = now + Self.waitSeconds
             }
         } catch {
@@ -169,7 +176,7 @@ final class AdminConnection {
         }
     }
 
-    /// The answer, of the control thread too.
+    /// The answer, of other threads too.
     func say(_ answer: AdminAnswer, _ now: Double) {
         output = answer.octets
         state = .writing

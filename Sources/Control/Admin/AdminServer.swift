@@ -1,6 +1,7 @@
 // The thread of the admin API: one poll(2) loop over its sockets and a bounded number of connections, each with a
-// deadline. It reads what workers count and shares nothing with them but memory that they write anyway. It changes
-// nothing itself: commands go through the mailbox to the control thread, and connections wait there for the answer.
+// deadline. It reads what workers count and shares nothing with them but memory that they write anyway; what only they
+// know it asks them for (SessionSearch.swift). It changes nothing itself: commands go through the mailbox to the control
+// thread, and connections wait there for the answer.
 
 import CLinux
 import Configuration
@@ -26,6 +27,7 @@ final class AdminServer: @unchecked Sendable {
     private var gate: Gate?
     // Of the thread.
     private var connections: [AdminConnection] = []
+    private var searches = SessionSearches()
     /// For other threads.
     private let connectionCount = Atomic<Int>(0)
     /// Descriptors ran out: until then nobody is accepted.
@@ -128,6 +130,7 @@ final class AdminServer: @unchecked Sendable {
         polled += connections.map { pollfd(fd: $0.descriptor, events: $0.wants, revents: 0) }
         var wakeAt = connections.map(\.deadline).min() ?? .infinity
         if accepts == 0 { wakeAt = min(wakeAt, acceptAt) }
+        if !searches.isEmpty { wakeAt = min(wakeAt, now + SessionSearches.lookSeconds) }
         let wait = wakeAt == .infinity ? -1 : Int32(max(0, (wakeAt - now) * 1000).rounded(.up))
         poll(&polled, nfds_t(polled.count), wait)
         now = monotonicSeconds()
@@ -136,7 +139,10 @@ final class AdminServer: @unchecked Sendable {
             connection.progress(now: now, self)
         }
         for (number, answer) in mailbox.takeAnswers() {
-            connections.first { $0.letter == number }?.say(answer, now)
+            connections.first { $0.awaited == .command(number) }?.say(answer, now)
+        }
+        while !searches.isEmpty, let (number, answer) = facts.withLock({ searches.next($0!, now: now) }) {
+            connections.first { $0.awaited == .sessions(number) }?.say(answer, now)
         }
         for connection in connections { connection.stopWaiting(now: now, mailbox) }
         connections.removeAll { $0.closeIfOver(now: now) }
@@ -186,8 +192,11 @@ final class AdminServer: @unchecked Sendable {
     /// To a request that is whole and was not refused.
     func reply(to request: AdminRequest, from peer: AdminPeer) throws(AdminRefusal) -> AdminReply {
         if let path = AdminPath(rawValue: request.path), request.method == .get || request.method == .head {
-            return .now(
-                try facts.withLock { (facts) throws(AdminRefusal) in try facts!.answer(path, request) })
+            let answer = try facts.withLock { (facts) throws(AdminRefusal) in
+                try facts!.answer(path, request)
+            }
+            if let answer { return .now(answer) }
+            return try search(request)
         }
         let actions = try AdminAction.actions(at: request.path)
         guard let (action, names) = actions.first(where: { $0.action.method == request.method }) else {
@@ -197,6 +206,13 @@ final class AdminServer: @unchecked Sendable {
         let command = try action.command(names, &parameters, from: peer)
         try parameters.finish()
         guard let letter = mailbox.post(command) else { return .now(.busy) }
-        return .later(letter: letter)
+        return .later(.command(letter))
+    }
+
+    private func search(_ request: AdminRequest) throws(AdminRefusal) -> AdminReply {
+        var parameters = try AdminParameters(query: request.query, body: [])
+        let query = try SessionSearch.Query(&parameters)
+        return searches.add(query, isHead: request.isHead).map { .later(.sessions($0)) }
+            ?? .now(.later("others wait for lists of sessions"))
     }
 }

@@ -44,8 +44,8 @@ extension Figures {
         }
     }
 
-    /// Who is connected, as numbers.
-    func writeSessions(to writer: inout JSONWriter) {
+    /// Who is connected: as numbers, and those that were asked for one by one.
+    func writeSessions(to writer: inout JSONWriter, matched: Int, listed: [[UInt8]]) {
         writer.object { all in
             all.number("sessions", sessions)
             all.number("session_limit", sessionLimit)
@@ -59,6 +59,8 @@ extension Figures {
                     }
                 }
             }
+            all.number("matched", matched)
+            all.array("list") { array in listed.forEach { array.raw($0) } }
         }
     }
 }
@@ -150,7 +152,7 @@ extension Figures.BackendFigures {
 extension WorkerThread.State {
     var word: String {
         switch self {
-        case .starting: "starting"
+        case .starting, .ready: "starting"
         case .serving: "serving"
         case .failed: "failed"
         case .ended: "ended"

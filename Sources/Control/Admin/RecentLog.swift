@@ -41,6 +41,12 @@ final class RecentLog {
         let hasGap: Bool
     }
 
+    /// A record on its way here, and when it is taken to have been made.
+    private struct Arrival {
+        let line: [UInt8]
+        let time: ArraySlice<UInt8>
+    }
+
     let format: RecordFormat
     /// False where the log is off: there are no records.
     let isOn: Bool
@@ -99,24 +105,36 @@ final class RecentLog {
     // MARK: - Collecting
 
     private func collect() {
-        var fresh: [[UInt8]] = []
+        var fresh: [Arrival] = []
         var hasLost = false
         for (index, memory) in memories.enumerated() {
-            let (next, hasMissed) = memory.read(from: positions[index]) { fresh.append(Array($0)) }
+            var lines: [[UInt8]] = []
+            let (next, hasMissed) = memory.read(from: positions[index]) { lines.append(Array($0)) }
             positions[index] = next
+            fresh += arrivals(lines)
             if hasMissed { hasLost = true }
         }
         if let events {
             let taken = events.take()
-            fresh += taken.lines
+            fresh += arrivals(taken.lines)
             if taken.hasLost { hasLost = true }
         }
         // What was there before anybody asked is no gap.
         if hasLost, hasLooked { numberBehindGap = firstNumber + records.count }
         hasLooked = true
         // Several threads write: in the order of their records' times.
-        fresh.sort { timeOctets($0).lexicographicallyPrecedes(timeOctets($1)) }
-        append(fresh)
+        fresh.sort { $0.time.lexicographicallyPrecedes($1.time) }
+        append(fresh.map(\.line))
+    }
+
+    /// What one thread wrote stays in its order, also where its clock was set back meanwhile.
+    private func arrivals(_ lines: [[UInt8]]) -> [Arrival] {
+        var latest: ArraySlice<UInt8> = []
+        return lines.map { line in
+            let time = timeOctets(line)
+            if latest.lexicographicallyPrecedes(time) { latest = time }
+            return Arrival(line: line, time: latest)
+        }
     }
 
     private func append(_ fresh: [[UInt8]]) {

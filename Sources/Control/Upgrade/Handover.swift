@@ -9,7 +9,9 @@
 //   end                                 -->            reads, binds, sets workers up
 //                                       <--  took, index, address (for each that it has use for)
 //                                       <--  ready
-//   stops accepting; go                 -->            serves
+//   go                                  -->            accepts, beside the running one
+//                                       <--  serving
+//   stops accepting; lets go of its end -->            looks for clients that wait, serves alone
 //
 // docs/upgrade.md says what each side does where the other one fails.
 
@@ -65,10 +67,11 @@ extension HandedSocket {
 
 /// One end of the pair.
 struct HandoverChannel {
-    static let version = "1"
+    static let version = "2"
     /// Tells a process that it is to take another one's place, and by which descriptor.
     static let variable = "WEIR_HANDOVER"
-    /// How long the new process has from its start until it is ready.
+    /// How long the new process has from its start until it is ready, and from there until it serves; also how long it
+    /// waits for the running one.
     static let limitSeconds = 10.0
     private static let messageLimitBytes = 64 * 1024
 

@@ -1,5 +1,5 @@
-// The running Weir, as the one sees it that is to take its place: takes what is handed over, says when all is set up,
-// and waits to be told that the other one accepts no more.
+// The running Weir, as the one sees it that is to take its place: takes what is handed over, says when all is set up and
+// when it accepts, and waits until the other one accepts no more.
 
 import CLinux
 import Configuration
@@ -39,8 +39,6 @@ final class Predecessor {
     private let pipe: Int32
 
     private static let socketLimit = 65_536
-    /// From ready to go: what the other one needs to stop accepting.
-    private static let goSeconds = 10.0
 
     /// nil where this process takes nobody's place. From here on standard error is that of the running one.
     static func find() throws(Failure) -> Predecessor? {
@@ -101,10 +99,10 @@ final class Predecessor {
     /// Something has failed: what is printed about it is to be read by the running process.
     func failed() { dup2(pipe, STDERR_FILENO) }
 
-    /// Says that all is set up, with these of the sockets; the others are closed. Returns when the running process
-    /// accepts no more.
+    /// Says that all is set up, with these of the sockets; the others are closed. Returns when the running process wants
+    /// to be helped with accepting.
     func ready(taken: Set<Int32>) throws(Failure) {
-        let deadline = monotonicSeconds() + Self.goSeconds
+        let deadline = monotonicSeconds() + HandoverChannel.limitSeconds
         do throws(HandoverChannel.Lost) {
             for (index, socket) in sockets.enumerated() {
                 if taken.contains(socket.descriptor) {
@@ -119,8 +117,18 @@ final class Predecessor {
                 throw HandoverChannel.Lost(isLate: false)
             }
         } catch {
-            throw Failure("the running Weir does not say that it accepts no more")
+            throw Failure("the running Weir does not say that this process may serve")
         }
+    }
+
+    /// Says that this process accepts. Returns when the running one does no more: it lets go of the handover then, and
+    /// so does the kernel where it dies.
+    func serving() {
+        let deadline = monotonicSeconds() + HandoverChannel.limitSeconds
+        do throws(HandoverChannel.Lost) {
+            try channel.send(["serving"], before: deadline)
+            _ = try channel.receive(before: deadline)
+        } catch {}
         close(channel.descriptor)
         close(pipe)
     }

@@ -1,7 +1,7 @@
 // The process that is to take this one's place, as this one sees it. A thread of its own starts it, hands the sockets
-// over and hears that it is ready, so that the control thread goes on with its work.
+// over and hears that it is ready and that it serves, so that the control thread goes on with its work.
 //
-//   starting -> ready ; or failed: it ended, took too long (and was killed), or took what it was not given
+//   starting -> serving ; or failed: it ended, took too long (and was killed), or took what it was not given
 
 import CLinux
 import Configuration
@@ -11,8 +11,8 @@ import Synchronization
 final class Successor: @unchecked Sendable {
     enum State: Sendable {
         case starting
-        /// It waits to be told to serve. The indices are of the sockets that it took.
-        case ready(taken: Set<Int>)
+        /// It accepts, as this process does still. The indices are of the sockets that it took.
+        case serving(taken: Set<Int>)
         /// It is gone.
         case failed(String)
     }
@@ -32,14 +32,17 @@ final class Successor: @unchecked Sendable {
     /// What it writes to its standard error before it has ours.
     private let said: Int32
     private let reports: Int32
-    private let deadline = monotonicSeconds() + HandoverChannel.limitSeconds
     private let process = Mutex(Process())
+
+    // Of the thread.
+    private var deadline = monotonicSeconds() + HandoverChannel.limitSeconds
+    private var isReady = false
 
     private static let saidLimitBytes = 2000
     private static let exitMilliseconds = 1000
     private static let lookMilliseconds: Int32 = 5
 
-    /// Starts the program. `reports` is written to when it is ready or has failed.
+    /// Starts the program. `reports` is written to when it serves or has failed.
     init(
         _ program: StartedProgram, _ sockets: [HandedSocket], unusable: [[String]], operated: [[String]],
         reports: Int32
@@ -70,16 +73,8 @@ final class Successor: @unchecked Sendable {
 
     var state: State { process.withLock { $0.state } }
 
-    /// It may serve. False where it is gone.
-    func go() -> Bool {
-        defer { close(channel.descriptor) }
-        do throws(HandoverChannel.Lost) {
-            try channel.send(["go"], before: monotonicSeconds() + 1)
-            return true
-        } catch {
-            return false
-        }
-    }
+    /// This process accepts no more, which is what the other one waits for.
+    func letGo() { close(channel.descriptor) }
 
     func signal(_ number: Int32) {
         process.withLock { process in
@@ -123,10 +118,19 @@ final class Successor: @unchecked Sendable {
                 end(because: "it took other sockets than it was given")
                 return
             }
+            isReady = true
+            deadline = monotonicSeconds() + HandoverChannel.limitSeconds
+            try channel.send(["go"], before: deadline)
+            guard try channel.receive(before: deadline).words == ["serving"] else {
+                end(because: "it says something else than that it serves")
+                return
+            }
             close(said)
-            become(.ready(taken: taken))
+            become(.serving(taken: taken))
         } catch {
-            end(because: error.isLate ? "it was not ready after \(Int(HandoverChannel.limitSeconds)) s" : nil)
+            let limit = "\(Int(HandoverChannel.limitSeconds)) s"
+            let late = isReady ? "did not serve \(limit) after it was ready" : "was not ready after \(limit)"
+            end(because: error.isLate ? "it \(late)" : nil)
         }
     }
 
@@ -166,7 +170,7 @@ final class Successor: @unchecked Sendable {
         }
         let why =
             hasEnded
-            ? "it \(Self.text(ofStatus: status)) before it was ready"
+            ? "it \(Self.text(ofStatus: status)) before it \(isReady ? "served" : "was ready")"
             : "\(cause ?? "it let go of the handover"), and was killed"
         let words = readSaid()
         close(said)

@@ -1,11 +1,12 @@
 // Starts the program anew and lets the new process take this one's place, on SIGUSR2 or `POST /lb/upgrade`. Where that
 // fails, this process goes on as if nobody had asked.
 //
-//   wanted -> starting (Successor.swift) -> ready: workers stop accepting -> the new process is told to serve -> draining
+//   wanted -> starting (Successor.swift) -> it serves: workers stop accepting -> it is left alone -> draining
 //                \-> failed: idle again
 //
-// Accepting stops before the new process begins, so that no wake-up for a client goes to a worker that will not accept
-// it. Clients that come in that moment wait in the sockets' queues. docs/upgrade.md is for operators.
+// For a moment both accept, so that there is none in which nobody does, whichever of them dies. A client for whom the
+// kernel woke the one that left waits in a queue, and nothing but another client would wake the other: so whoever is
+// left looks at the queues anew (`lookAtQueues`). docs/upgrade.md is for operators.
 
 import Configuration
 import Dataplane
@@ -20,13 +21,13 @@ struct Upgrade {
         /// Workers let go of their accepts, until that time (monotonic seconds) at most. `aside` is where this process is
         /// reached from now on.
         case lettingGo(Successor, aside: Address?, until: Double)
-        /// The successor serves.
+        /// The successor serves alone.
         case done(Successor)
     }
 
     var phase = Phase.idle
     var isWanted = false
-    /// Somebody asked this process to end when the successor was about to serve.
+    /// Somebody asked this process to end when the successor was about to serve alone.
     var endsSuccessor = false
     /// The command that asked, where it was one.
     var letter: AdminMailbox.Letter?
@@ -76,8 +77,10 @@ extension Server {
         case .starting(let successor):
             switch successor.state {
             case .starting: break
-            case .ready(let taken): letGo(to: successor, taken)
-            case .failed(let cause): upgradeFailed(cause)
+            case .serving(let taken): letGo(to: successor, taken)
+            case .failed(let cause):
+                lookAtQueues()
+                upgradeFailed(cause)
             }
         case .lettingGo(let successor, let aside, let until):
             guard shared.pointee.acceptingWorkers == 0 || monotonicSeconds() >= until else { return }
@@ -124,12 +127,12 @@ extension Server {
         answer(.error(422, why))
     }
 
-    /// The successor is ready: nobody is accepted any more.
+    /// The successor serves: nobody is accepted here any more.
     private func letGo(to successor: Successor, _ taken: Set<Int>) {
         guard shared.pointee.command == .run else {
             // Asked to end in the meantime.
             successor.signal(SIGKILL)
-            _ = successor.go()
+            successor.letGo()
             upgradeFailed("")
             return
         }
@@ -144,13 +147,7 @@ extension Server {
         // Before the successor says something itself: the service manager listens to the main process alone.
         Systemd.notify("MAINPID=\(successor.identifier)\nREADY=1\nSTATUS=serving")
         upgrade.phase = .done(successor)
-        guard successor.go() else {
-            events.write(.error, "upgrade_failed") {
-                $0.text("cause", "the new process ended when it was ready; nobody accepts any more")
-            }
-            answer(.error(422, "the new process ended when it was ready; nobody accepts any more"))
-            return
-        }
+        successor.letGo()
         events.write(.info, "upgraded") { record in
             record.number("pid", UInt64(getpid()))
             record.number("successor", UInt64(successor.identifier))

@@ -10,15 +10,7 @@ struct StatusTable {
     var history: RateHistory?
     var selected: BackendKey?
 
-    private struct Cell {
-        let text: String
-        var colour = Colour.plain
-        var alignedRight = false
-
-        static func number(_ text: String, _ colour: Colour = .plain) -> Cell {
-            Cell(text: text, colour: colour, alignedRight: true)
-        }
-    }
+    private typealias Cell = TextTable.Cell
 
     /// All of it.
     var lines: [String] { head + [""] + listeners + [""] + backends }
@@ -153,35 +145,6 @@ struct StatusTable {
     }
 
     private func table(_ headings: [String], _ rows: [[Cell]], selected: Int? = nil) -> [String] {
-        let widths = headings.indices.map { column in
-            rows.reduce(DisplayText.width(headings[column])) {
-                max($0, DisplayText.width(DisplayText.escaped($1[column].text)))
-            }
-        }
-        let isRight = headings.indices.map { rows.first?[$0].alignedRight ?? false }
-        let heading = headings.indices.map {
-            Cell(text: headings[$0], colour: .dim, alignedRight: isRight[$0])
-        }
-        return [line(heading, widths)]
-            + rows.enumerated().map { index, row in
-                guard index == selected, style.hasColours else { return line(row, widths) }
-                let plain = row.map { Cell(text: $0.text, alignedRight: $0.alignedRight) }
-                return Colour.reversed.paint(line(plain, widths), if: true)
-            }
-    }
-
-    /// Cut where the terminal ends.
-    private func line(_ cells: [Cell], _ widths: [Int]) -> String {
-        var text = ""
-        var room = style.width ?? .max
-        for (cell, width) in zip(cells, widths) where room > 0 {
-            let padded = DisplayText.padded(cell.text, to: min(width, room), alignedRight: cell.alignedRight)
-            text += cell.colour.paint(padded, if: style.hasColours)
-            room -= min(width, room)
-            text += String(repeating: " ", count: min(2, room))
-            room -= min(2, room)
-        }
-        while text.hasSuffix(" ") { text.removeLast() }
-        return text
+        TextTable(headings: headings, rows: rows, style: style, selected: selected).lines
     }
 }
