@@ -21,6 +21,8 @@ package enum Mutant: String, CaseIterable, Sendable {
     case closedBehindAnswer, requestLostAtRetry, partSentAgain, headGetsBody, pipelinedStopAtHalfClose
     case stickyIgnored, clientNotRemembered, oldCookieKept
     case hedgeNotReleased, hedgeLoserKept
+    // Of requests that share a connection.
+    case leftoverDropped, behindForgotten, truncatedKept, behindInWrongOrder, anythingShared
     // Of backends that are taken out.
     case removedGoOn, takenOutIsPicked, takenOutKeepsConnections
     case retryKeepsBudget, budgetIgnored, triesUncounted, postTriedAgain, sameBackendTried,

@@ -268,6 +268,10 @@ extension Keys {
                 Field(
                     "max_requests", \.maxRequests, .wholeNumber(0...1_000_000_000),
                     "For http: requests of one connection; 0 is no limit."),
+                Field(
+                    "batch", \.batch, .wholeNumber(1...16),
+                    "For http: how many small GET requests of one moment share a connection; 1 gives each its own."
+                ),
             ])
     }
 

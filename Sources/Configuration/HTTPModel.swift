@@ -195,6 +195,8 @@ public struct KeepAliveSettings: Equatable, Sendable {
     public var idleTimeoutNanoseconds: UInt64 = 60_000_000_000
     /// Requests of one connection; 0 is no limit.
     public var maxRequests = 0
+    /// How many small GET requests that come in one moment may share a connection; 1 gives each its own.
+    public var batch = 1
 
     public init() {}
 }

@@ -39,6 +39,17 @@ struct BackendConnection: BitwiseCopyable {
     var idleSince: UInt64 = 0
     /// While it is hedging or closing: what a send of it is still about.
     var queue = BufferQueue()
+    // Where several requests share it (Batch.swift).
+    /// Its request is sent when the turn ends; others may be written behind it.
+    var isGathering = false
+    /// Its session has not looked yet at what came behind the last answer.
+    var isHandedOver = false
+    /// An answer will come that nobody waits for.
+    var isTruncated = false
+    var behindCount: UInt8 = 0
+    /// The sessions whose answers come behind that of its session, by slot; `none`.
+    var firstBehind = BackendConnection.none
+    var lastBehind = BackendConnection.none
 }
 
 /// The idle connections of a worker: a list for each backend, which begins in its `WorkerPool`.
@@ -118,7 +129,7 @@ extension Worker {
     }
 
     /// Takes the connection from the session, with what of it is in the kernel or waits to be sent to it.
-    private mutating func detach(_ session: UnsafeMutablePointer<Session>) -> UInt32 {
+    mutating func detach(_ session: UnsafeMutablePointer<Session>) -> UInt32 {
         let number = session.pointee.connection
         let connection = connections[number]
         connection.pointee.inKernel = session.pointee.inKernel.intersection(.ofBackend)
@@ -138,15 +149,14 @@ extension Worker {
         let number = detach(session)
         let connection = connections[number]
         connection.pointee.requests += 1
-        let quiet = InKernel(.receiveFromBackend).union(InKernel(.watchBackend))
-        guard command == .run,
+        guard command == .run, !connection.pointee.isTruncated,
             !connection.pointee.pool.pointee.isRetired,
             connection.pointee.pool.pointee.idleCount < pool.pointee.idleConnections,
             idleConnections.total < connections.capacity - settings.slots,
             connection.pointee.requests < pool.pointee.requestsPerConnection,
             !pool.pointee.candidates.isTakenOut(Int(connection.pointee.backend))
                 || mutant(.takenOutKeepsConnections),
-            connection.pointee.inKernel.isSubset(of: quiet)
+            connection.pointee.inKernel.isSubset(of: .quietConnection)
         else {
             closeConnection(number)
             return
@@ -189,6 +199,7 @@ extension Worker {
 
     mutating func closeConnection(_ number: UInt32) {
         let connection = connections[number]
+        sendBehindAgain(number)
         if connection.pointee.state == .idle { idleConnections.remove(number, connections) }
         connection.pointee.state = .closing
         if connection.pointee.inKernel.isEmpty {

@@ -36,6 +36,10 @@ extension Worker {
         }
         noteSilentSuccess(session, reason)
         if session.pointee.exchange != Exchange.none { dropHedge(exchange(session)) }
+        if session.pointee.connection != BackendConnection.none {
+            sendBehindAgain(session.pointee.connection)
+        }
+        leaveBatch(slot, session)
         session.pointee.state = .closing
         session.pointee.reason = reason
         timers.clear(slot)

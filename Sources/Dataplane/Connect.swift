@@ -45,6 +45,7 @@ extension Worker {
         tally(.tries, session)
         endWait(slot, session)
         rememberBackend(session)
+        if pool.pointee.batch > 1, standBehind(slot, session) { return }
         if session.pointee.isHTTP, attachIdle(slot, session) {
             session.pointee.attempts += 1
             exchange(session).pointee.isReused = true

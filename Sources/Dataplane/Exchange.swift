@@ -70,6 +70,8 @@ struct Exchange: BitwiseCopyable {
     var isUpgraded = false
     /// The backend's connection had served others before.
     var isReused = false
+    /// It was sent before, and has its connection for itself now.
+    var goesAlone = false
     /// The backend's connection may serve others afterwards.
     var isBackendPersistent = false
     /// The whole request as it was sent, kept until the response begins; `BufferRing.none` where it cannot be

@@ -14,6 +14,7 @@ extension Worker {
                 serving += 1
                 checkHedge(session, exchange(session))
             }
+            if session.pointee.behind != BackendConnection.none { checkBehind(slot, session) }
             guard session.pointee.isHTTP, session.pointee.state != .closing else { continue }
             checkHTTP(session, .toBackend)
             checkHTTP(session, .toClient)
@@ -48,6 +49,46 @@ extension Worker {
             connection.pointee.queue.isEmpty
                 || connection.pointee.inKernel.contains(InKernel(.sendToBackend)),
             "a hedge's request is being sent")
+    }
+
+    /// Who stands behind others has sent a request, knows nothing of its answer, and keeps what it asked.
+    private func checkBehind(_ slot: UInt32, _ session: UnsafeMutablePointer<Session>) {
+        let connection = connections[session.pointee.behind]
+        expect(connections.isLive(session.pointee.behind), "who stands behind others has a connection there")
+        expect(connection.pointee.pool == session.pointee.pool, "a batch is for one pool")
+        expect(connection.pointee.backend == session.pointee.backend, "a batch is for one backend")
+        expect(session.pointee.state == .relaying, "who stands behind others is being served")
+        expect(session.pointee.holdsBackend, "who stands behind others counts at the backend")
+        expect(
+            session.pointee.connection == BackendConnection.none, "who has a connection stands behind nobody")
+        expect(session.pointee.backendDescriptor < 0, "who stands behind others has no socket of its own")
+        expect(session.pointee.toBackend.queue.isEmpty, "what others send is not sent twice")
+        expect(session.pointee.toClient.input.isEmpty, "nothing came for who stands behind others")
+        let exchange = exchange(session)
+        expect(exchange.pointee.replay != BufferRing.none, "a shared request can be sent again")
+        expect(exchange.pointee.firstByteAt == 0, "an answer is read by whose turn it is")
+        var next = connection.pointee.firstBehind
+        while next != slot, next != BackendConnection.none { next = sessions[next].pointee.nextBehind }
+        expect(next == slot, "who stands behind others has its turn")
+    }
+
+    /// Between two turns everything gathered is sent, and everything that came is read.
+    func checkBatch(_ connection: UnsafeMutablePointer<BackendConnection>, _ number: UInt32) {
+        expect(!connection.pointee.isGathering, "a batch is sent when its turn ends")
+        expect(!connection.pointee.isHandedOver, "what comes behind an answer is read")
+        var (count, last) = (0, BackendConnection.none)
+        var next = connection.pointee.firstBehind
+        while next != BackendConnection.none {
+            expect(sessions[next].pointee.behind == number, "a batch and its sessions know each other")
+            (count, last) = (count + 1, next)
+            next = sessions[next].pointee.nextBehind
+        }
+        expect(count == Int(connection.pointee.behindCount), "a batch counts its requests")
+        expect(last == connection.pointee.lastBehind, "a batch ends at its last")
+        let isServing =
+            connection.pointee.state == .attached
+            && sessions[connection.pointee.session].pointee.state == .relaying
+        expect(count == 0 || isServing, "a batch has somebody whose turn it is")
     }
 
     /// How many hold a place at a backend.

@@ -271,7 +271,9 @@ extension Worker {
         let exchange = exchange(session)
         exchange.pointee.requestSentAt = 0
         exchange.pointee.attachedAt = now
-        startSending(slot, session, .toBackend)
+        if session.pointee.pool.pointee.plan.pointee.batch == 1 || !gather(session, exchange) {
+            startSending(slot, session, .toBackend)
+        }
         if !session.isInKernel(.receiveFromBackend), !session.isInKernel(.cancelReceiveFromBackend) {
             receive(slot, session, .toClient)
         }

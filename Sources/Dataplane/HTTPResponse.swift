@@ -22,6 +22,7 @@ extension Worker {
                 guard passResponseBody(slot, session, exchange, behind: BufferRing.none) else { return }
                 startSending(slot, session, .toClient)
                 if exchange.pointee.response.phase == .body {
+                    freeThoseBehind(session, exchange)
                     noteBody(slot, session, .toClient)
                     return
                 }
@@ -153,6 +154,7 @@ extension Worker {
             responseReceived(slot, session)
             return false
         }
+        freeThoseBehind(session, exchange)
         noteBody(slot, session, .toClient)
         return session.pointee.state == .relaying
     }
@@ -211,7 +213,9 @@ extension Worker {
         let relay = session.relay(.toClient)
         forgetSwitch(relay)
         noteWholeResponse(session, exchange)
-        if session.pointee.connection != BackendConnection.none {
+        if session.pointee.connection != BackendConnection.none,
+            !(isShared(session) && handOver(slot, session, exchange))
+        {
             let isClean =
                 (exchange.pointee.request.phase == .done || mutant(.parkedBeforeSent))
                 && session.pointee.toBackend.queue.isEmpty && session.pointee.toBackend.pipedBytes == 0
@@ -414,13 +418,21 @@ extension Worker {
     mutating func replay(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
     ) {
-        dropConnection(slot, session)
+        leaveBatch(slot, session)
+        if session.pointee.connection != BackendConnection.none { dropConnection(slot, session) }
         exchange.pointee.request.phase = .done
+        queueAgain(session, exchange)
+    }
+
+    mutating func queueAgain(
+        _ session: UnsafeMutablePointer<Session>, _ exchange: UnsafeMutablePointer<Exchange>
+    ) {
         let segment = buffers.segment(exchange.pointee.replay)
         segment.pointee.offset = 0
         segment.pointee.length = exchange.pointee.replayBytes
         enqueue(exchange.pointee.replay, session.relay(.toBackend))
         exchange.pointee.isReused = false
+        exchange.pointee.goesAlone = true
     }
 
     /// The exchange cannot go on: the client gets an answer of ours, or a broken end where the response has begun.
@@ -434,6 +446,7 @@ extension Worker {
         }
         stopRequest(session, exchange)
         dropHedge(exchange)
+        leaveBatch(slot, session)
         releaseReplay(exchange)
         releaseCandidate(session)
         let relay = session.relay(.toClient)

@@ -82,7 +82,9 @@ extension Worker {
     ) {
         buffers.append(buffer, to: &session.relay(direction).pointee.input)
         if direction == .toClient {
+            let number = session.pointee.connection
             readResponse(slot, session)
+            readBehind(number)
         } else {
             readFromClient(slot, session)
         }
@@ -101,7 +103,7 @@ extension Worker {
         }
     }
 
-    private mutating func keepReceivingHTTP(
+    mutating func keepReceivingHTTP(
         _ slot: UInt32, _ session: UnsafeMutablePointer<Session>, _ direction: Direction
     ) {
         // Nothing is there to be received before a connection is: not from a backend that is tried next.
@@ -263,7 +265,9 @@ extension Worker {
             if session.pointee.connection == BackendConnection.none { return }
             // An interim response may have waited for room.
             if exchange(session).pointee.response.phase == .head, session.pointee.toClient.input.count > 0 {
+                let number = session.pointee.connection
                 readResponse(slot, session)
+                readBehind(number)
                 if session.pointee.state != .relaying || !session.pointee.isHTTP { return }
                 keepReceivingHTTP(slot, session, direction)
                 return
@@ -404,6 +408,9 @@ extension Worker {
                 session.pointee.lastActivityAt &+ bodyIdle, exchange.pointee.attachedAt &+ bodyIdle &+ slowest
             )
         }
+        if session.pointee.behind != BackendConnection.none {
+            return exchange.pointee.requestSentAt &+ Self.longestBehindNanoseconds
+        }
         if waitsForResponseHead(exchange) {
             let retries = retryPlan(session, exchange)
             let longest = min(
@@ -455,6 +462,8 @@ extension Worker {
     ) {
         if waitsForRequestBody(session, exchange) {
             fail(slot, session, 408, .requestBodyTimeout)
+        } else if session.pointee.behind != BackendConnection.none {
+            waitedBehind(slot, session)
         } else if waitsForResponseHead(exchange) {
             if now >= hedgeDeadline(session, exchange, retryPlan(session, exchange)) {
                 hedge(slot, session, exchange)

@@ -47,6 +47,7 @@ extension Worker {
         for number in 0..<UInt32(connections.highWater) where connections.isLive(number) {
             let connection = connections[number]
             held += Int(connection.pointee.queue.count)
+            checkBatch(connection, number)
             switch connection.pointee.state {
             case .attached:
                 let session = sessions[connection.pointee.session]

@@ -93,6 +93,9 @@ struct InKernel: OptionSet, BitwiseCopyable {
         InKernel(.cancelConnect), InKernel(.cancelReceiveFromBackend), InKernel(.cancelAllOnBackend),
     ])
 
+    /// All that there may be on a connection to a backend that goes from one request to the next.
+    static let quietConnection: InKernel = [InKernel(.receiveFromBackend), InKernel(.watchBackend)]
+
     /// Everything that holds the client's, and the backend's, descriptor.
     static let onClient: InKernel = [
         InKernel(.receiveFromClient), InKernel(.sendToClient), InKernel(.pollClientReadable),

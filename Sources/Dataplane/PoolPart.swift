@@ -169,6 +169,7 @@ final class PoolPart {
             idleConnections: pool.keepAlive.idle,
             idleConnectionTimeoutNanoseconds: pool.keepAlive.idleTimeoutNanoseconds,
             requestsPerConnection: pool.keepAlive.maxRequests == 0 ? Int.max : pool.keepAlive.maxRequests,
+            batch: pool.keepAlive.batch,
             breaker: BreakerPlan(
                 maxSessions: pool.breaker.maxSessions ?? Int.max, maxPending: pool.breaker.maxPending,
                 pendingTimeoutNanoseconds: pool.breaker.pendingTimeoutNanoseconds),

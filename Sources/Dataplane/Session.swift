@@ -95,6 +95,11 @@ struct Session: BitwiseCopyable {
     // In http mode.
     /// The worker's connection to the backend that is this session's at the moment; `BackendConnection.none`.
     var connection = BackendConnection.none
+    /// The connection that its request went out on behind those of others, while their answers come;
+    /// `BackendConnection.none`.
+    var behind = BackendConnection.none
+    /// The session that stands behind it there; `BackendConnection.none`.
+    var nextBehind = BackendConnection.none
     /// The request that is being served; `Exchange.none`.
     var exchange = Exchange.none
     var headScan = HeadScan()

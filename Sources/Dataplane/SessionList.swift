@@ -71,7 +71,7 @@ public struct SessionList: BitwiseCopyable, @unchecked Sendable {
         var wanted = 0
         var client: ClientFilter?
         /// Bytes of each name by `SessionFilter.Name`, plus one; 0 for any.
-        var nameLengths = InlineArray<3, UInt8>(repeating: 0)
+        var nameLengths = InlineArray<3, UInt16>(repeating: 0)
         var answer = Answer()
     }
 
@@ -85,8 +85,8 @@ public struct SessionList: BitwiseCopyable, @unchecked Sendable {
         var byteCount = 0
     }
 
-    /// Names in a configuration are no longer.
-    static let nameLimitBytes = 64
+    /// Names in a configuration are no longer: those of backends may be as long as addresses are.
+    static let nameLimitBytes = 255
     private static let namesBytes = 3 * nameLimitBytes
     private static let recordsBytes = 64 * 1024
     /// More than a session can take, with every octet of its path escaped.
@@ -128,7 +128,7 @@ public struct SessionList: BitwiseCopyable, @unchecked Sendable {
         for (index, name) in filter.names.enumerated() {
             // A name that is too long is nobody's; cut, it still is.
             let octets = name.map { Array($0.utf8.prefix(Self.nameLimitBytes + 1)) } ?? []
-            board.pointee.nameLengths[index] = name == nil ? 0 : UInt8(octets.count + 1)
+            board.pointee.nameLengths[index] = name == nil ? 0 : UInt16(octets.count + 1)
             (memory + index * Self.nameLimitBytes)
                 .copyMemory(from: octets, byteCount: min(octets.count, Self.nameLimitBytes))
         }

@@ -64,6 +64,8 @@ public struct PoolPlan {
     public let idleConnectionTimeoutNanoseconds: UInt64
     /// Requests of one connection; `Int.max` where there is no limit.
     public let requestsPerConnection: Int
+    /// The most requests of a turn that share a connection; 1 where none do.
+    let batch: Int
     let breaker: BreakerPlan
     /// How long sessions of a backend that is removed may go on; `UInt64.max` for ever.
     let endAfterRemovalNanoseconds: UInt64

@@ -101,6 +101,7 @@ public struct Worker: ~Copyable {
     var connections: Slab<BackendConnection>
     var idleConnections: IdleConnections
     var exchanges: Slab<Exchange>
+    var gathering = Gathering()
     let http: HTTPMemory
     var accessLog: WorkerLog
     var eventLog: WorkerLog
@@ -233,6 +234,7 @@ public struct Worker: ~Copyable {
         buffers.publish()
         resumeStarved()
         servePending()
+        if gathering.count > 0 { sendGathered() }
         writeLogs()
         counters.pointee.add(.turns)
         counters.pointee.add(.completions, UInt64(count))

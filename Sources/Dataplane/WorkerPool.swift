@@ -13,6 +13,10 @@ public struct WorkerPool: ~Copyable {
     var policy: PolicyState
     /// The newest idle connection to each backend.
     let idleHeads: UnsafeMutablePointer<UInt32>
+    /// The connection to each backend that gathers requests, or did so last (Batch.swift).
+    let gatherers: UnsafeMutablePointer<UInt32>
+    /// Until then each request has a connection of its own.
+    var sharesFrom: UInt64 = 0
     var idleCount = 0
     /// Above 0 where the next response is expected to be long.
     var bulkHint: UInt8 = 0
@@ -42,9 +46,14 @@ public struct WorkerPool: ~Copyable {
         let backends = plan.pointee.candidates.count
         idleHeads = .allocate(capacity: max(backends, 1))
         idleHeads.initialize(repeating: BackendConnection.none, count: max(backends, 1))
+        gatherers = .allocate(capacity: max(backends, 1))
+        gatherers.initialize(repeating: BackendConnection.none, count: max(backends, 1))
     }
 
-    deinit { idleHeads.deallocate() }
+    deinit {
+        idleHeads.deallocate()
+        gatherers.deallocate()
+    }
 
     var users: Int { userCount.load(ordering: .acquiring) }
 

@@ -11,7 +11,7 @@ public struct Coverage {
         case buffersExhausted, starved, splicedUp, splicedDown, overflowedCompletions
         case logRecords, logRecordsDropped, unknownClients, staleCompletions
         case bytesIn, bytesOut, waits, retries, retriesOverBudget, ejected, onTrial
-        case readmitted, warmed, degraded, panicked, hedgesWon, hedgesLost, reloads
+        case readmitted, warmed, degraded, panicked, hedgesWon, hedgesLost, reloads, shared
     }
 
     private static let faultCount = Fault.allCases.count

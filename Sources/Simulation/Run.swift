@@ -168,6 +168,7 @@ public enum Simulation {
         ] {
             coverage.add(happening, counters.pointee[counter])
         }
+        coverage.add(.shared, world.ledger?.sharedRequests ?? 0)
         coverage.add(.overflowedCompletions, kernel.overflowCount)
         coverage.add(.logRecords, UInt64(world.records.lineCounts[0]))
         coverage.add(.unknownClients, UInt64(world.unknownRecords))

@@ -95,6 +95,9 @@ struct WorldPlan {
         if isHTTP, retries.oneIn(4) { drawRetries(&retries) }
         var hedges = PlanSource(random: RandomSource(seed: name.seed ^ 0x4ED6_E2D5))
         if isHTTP, hedges.oneIn(5) { drawHedges(&hedges) }
+        // This number too leaves the pinned seeds as they are.
+        var batches = PlanSource(random: RandomSource(seed: name.seed ^ 0xBA7C_0000_00C7))
+        if isHTTP, !isAboutHedges, batches.oneIn(4) { drawBatches(&batches) }
         var reloading = PlanSource(random: RandomSource(seed: name.seed ^ 0x4E10_AD52))
         reloads = !keepsHealth && reloading.oneIn(6)
         var operating = PlanSource(random: RandomSource(seed: name.seed ^ 0x09E2_A702))

@@ -39,8 +39,11 @@ public enum Counter: Int, CaseIterable, Sendable {
     case responses5xx
     /// Requests that were given up without an answer.
     case requestsUnanswered
-    /// Requests that were sent again because a kept connection had been closed.
+    /// Requests that were sent again because a kept connection had been closed, or because those before them on it took
+    /// too long or failed.
     case requestsReplayed
+    /// Requests that were sent behind others on their connection.
+    case requestsBatched
     /// Sessions and requests that waited for a place at a backend.
     case pended
     /// Tries of a request after its first one, by the rules of `retry`.

@@ -108,6 +108,8 @@ def both_modes(mode):
 def http_only():
     return (
         weir("http", "http-weir-log", "Weir http, access log in a file", is_logging=True),
+        weir("http", "http-weir-batch", "Weir http, `batch: 8`", pool="batch",
+             summary="As with one request at a time on a connection, and `batch: 8` in `keep_alive`."),
         weir("http", "http-weir-routes-10", "Weir http, 10 routes", routing=configurations.routes(10)),
         weir("http", "http-weir-routes-1000", "Weir http, 1,000 routes", routing=configurations.routes(1000),
              summary="As with 10 routes, and 990 more of the same three kinds before the last one."),

@@ -18,7 +18,7 @@ WEIR_LISTENER = {
     timeouts: { connect: 5s, idle: 1h, keep_alive: 1h }""",
 }
 # As many kept connections to the origin as there may be clients, as with the peers.
-WEIR_POOL = {"tcp": "", "http": "    keep_alive: { idle: 6000 }\n"}
+WEIR_POOL = {"tcp": "", "http": "    keep_alive: { idle: 6000 }\n", "batch": "    keep_alive: { idle: 6000, batch: 8 }\n"}
 
 WEIR = """\
 workers: {workers}
@@ -138,10 +138,10 @@ http {{
 EVERYTHING = "    pool: origin"
 
 
-def weir(mode, engine="io_uring", workers=1, routing=EVERYTHING, access="off"):
-    """The values of WEIR but the addresses."""
+def weir(mode, engine="io_uring", workers=1, routing=EVERYTHING, access="off", pool=None):
+    """The values of WEIR but the addresses; `pool` is one of WEIR_POOL, the mode's own where none is named."""
     listener = WEIR_LISTENER[mode].replace("{routing}", routing)
-    return {"engine": engine, "workers": workers, "access": access, "listener": listener, "pool": WEIR_POOL[mode]}
+    return {"engine": engine, "workers": workers, "access": access, "listener": listener, "pool": WEIR_POOL[pool or mode]}
 
 
 def haproxy(mode, workers=1, splice=""):

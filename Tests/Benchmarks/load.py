@@ -92,6 +92,8 @@ CELLS = {
         *in_both_modes("http"),
         Cell("http-open", "http, open loop: 128-byte responses at a fixed rate, 64 kept connections", "request", OPEN_LOOP,
              is_open_loop=True),
+        Cell("http-small-batch", "http, small, as http-small, up to 8 requests of one moment on a connection", "request",
+             ("http-weir-batch", "http-weir", "http-haproxy", "http-nginx")),
         Cell("http-log", "http, access log: as http-small, with and without a record of each request", "request",
              ("http-weir-log", "http-weir")),
         Cell("http-routes", "http, routes: as http-small, each request taken by the last of 1,000 routes and of 10",

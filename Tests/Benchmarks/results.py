@@ -51,6 +51,7 @@ TARGETS = (
     Target("http-bulk", ("http-nginx",), 0.20, "nginx"),
     latency_target("p99", "p99 of latency", "50%"),
     latency_target("p99_9", "p99.9 of latency", "50%"),
+    Target("http-small-batch", ("http-haproxy", "http-nginx"), 0.55, BETTER),
     Target("http-log", ("http-weir",), 1.08, "Weir without an access log"),
     Target("http-routes", ("http-weir-routes-10",), None, "10 routes"),
 )

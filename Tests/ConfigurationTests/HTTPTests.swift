@@ -104,7 +104,9 @@ private func route(_ keys: String) throws -> Route { try read(routeFile(keys)).l
     #expect(configuration.pools[1].hash?.fallback == .cookie("sid"))
     #expect(configuration.pools[1].keepAlive.idle == 8)
     #expect(configuration.pools[1].keepAlive.idleTimeoutNanoseconds == 5_000_000_000)
+    #expect(configuration.pools[0].keepAlive.batch == 1)
     #expect(configuration.pools[1].keepAlive.maxRequests == 1000)
+    #expect(configuration.pools[1].keepAlive.batch == 8)
 }
 
 private struct Missing: Error {}
@@ -313,6 +315,8 @@ func wrongForwarded(keys: String, message: String, suggestion: String?) {
         ("hash: { fallback: path }", "`hash` needs the key `key`", nil),
         ("keep_alive: { idle: -1 }", "`-1` is not a whole number", nil),
         ("keep_alive: { idle_timeout: 0s }", "`0s` is out of range", nil),
+        ("keep_alive: { batch: 17 }", "`17` is out of range", nil),
+        ("keep_alive: { batch: 0 }", "`0` is out of range", nil),
     ] as [(String, String, String?)])
 func wrongPoolOfHTTP(keys: String, message: String, suggestion: String?) {
     let found = errorList(in: httpFile("pool: site", pool: keys))

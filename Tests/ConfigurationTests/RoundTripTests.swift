@@ -51,6 +51,7 @@ private func expectRoundTrip(_ configuration: Configuration) throws {
                   idle: 64
                   idle_timeout: 1m
                   max_requests: 0
+                  batch: 1
                 health:
                   passive:
                     consecutive_failures: 5

@@ -152,5 +152,5 @@ let fullHTTPFile = """
         backends: [10.0.0.2:80]
         hash: { key: "header:x-user", fallback: "cookie:sid" }
         affinity: { cookie: __Secure-w, ttl: 1h, secure: true, http_only: false, same_site: none, path: /v1 }
-        keep_alive: { idle: 8, idle_timeout: 5s, max_requests: 1000 }
+        keep_alive: { idle: 8, idle_timeout: 5s, max_requests: 1000, batch: 8 }
     """

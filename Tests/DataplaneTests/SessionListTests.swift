@@ -95,3 +95,16 @@ func anIPv6BlockHasTheAddressesThatShareItsPrefix(_ length: Int) {
     }
     #expect(read == ["5 {\"a\":1}", "7 {}"] && whole.matched == 3 && whole.nextSlot == 9)
 }
+
+@Test(arguments: [1, 64, 65, 254, 255])
+func aLongNameMatchesItselfOnly(_ length: Int) {
+    let list = SessionList()
+    defer { list.deallocate() }
+    let name = String(repeating: "b", count: length)
+    var filter = SessionFilter()
+    filter[.backend] = name
+    list.ask(filter, from: 0, wanted: 1)
+    for (other, isSame) in [(name, true), (name.dropLast() + "c", false), (name + "b", false)] {
+        #expect(Array(other.utf8).withUnsafeBytes { list.matches(.backend, $0) } == isSame)
+    }
+}

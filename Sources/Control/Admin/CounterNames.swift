@@ -62,7 +62,12 @@ extension Counter {
         case .requestsReplayed:
             (
                 "requests_replayed", "weir_worker_requests_replayed",
-                "Http requests sent again because a kept connection had been closed."
+                "Http requests sent again because a kept connection had been closed or, in a batch, because of those before them."
+            )
+        case .requestsBatched:
+            (
+                "requests_batched", "weir_worker_requests_batched",
+                "Http requests sent behind others on their connection (keep_alive.batch)."
             )
         case .pended:
             ("pended", "weir_worker_pended", "Sessions and requests that waited for a place at a backend.")

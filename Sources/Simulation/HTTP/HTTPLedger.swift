@@ -16,6 +16,8 @@ struct RequestFacts {
     /// Backend connections that have seen its head, in order.
     var sightings: [Int32] = []
     var tries = TryFacts()
+    /// The backend connections that its session had at the end of a turn.
+    var servedBy: Set<Int32> = []
     /// When the last of them saw it, or was sent all of it.
     var sentAt: UInt64 = 0
     /// When the first of them saw it; 0 for never.
@@ -72,6 +74,8 @@ final class HTTPLedger {
     var taps: [Tap] = []
     var failure: String?
     var loggedRequests: UInt64 = 0
+    /// Those that went out behind others.
+    var sharedRequests: UInt64 = 0
     /// By pool and host, whom clients had last: where affinity goes by their address.
     var backendsOfClients: [String: Int] = [:]
     /// A request whose last answer was worth another try, of which it had some left.
@@ -84,7 +88,8 @@ final class HTTPLedger {
             random: RandomSource(seed: seed ^ 0x5EED_0F5C_21B7_0003), isStrict: plan.isStrict,
             isAboutRetries: plan.isAboutRetries, bufferBytes: plan.bufferSizeBytes,
             bulkBytes: Int(plan.bulkBytes), patienceNanoseconds: plan.patienceNanoseconds,
-            retriedStatuses: plan.retriedStatuses, isAboutHedges: plan.isAboutHedges)
+            retriedStatuses: plan.retriedStatuses, isAboutHedges: plan.isAboutHedges,
+            isAboutBatches: plan.isAboutBatches)
     }
 
     func fail(_ what: @autoclosure () -> String) {

@@ -87,6 +87,9 @@ extension World {
             let other = kernel.connection(backend).pointee
             movedAt = max(movedAt, other.movedAt)
             httpFacts[Int(client)].backend = backend
+            if tap.ends.count < tap.requests.count {
+                ledger.requests[Int(tap.requests[tap.ends.count])].servedBy.insert(backend)
+            }
             if other.role != .backend { fail("a session mixes up its sides") }
             checkFlow(client, one, other, movedAt, ledger)
             checkHeldBack(client, backend, since: max(movedAt, other.windowOpenedAt), ledger)

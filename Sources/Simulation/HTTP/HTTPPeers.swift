@@ -248,6 +248,10 @@ struct HTTPBackend {
         closesAt = 0
         switch plan.after {
         case .keeps: break
+        case .closes where ledger.plan.backendsLinger:
+            kernel.peerEnd(stream.connection)
+            state = .silent
+            return false
         case .closes: close(kernel)
         case .resets: reset(kernel)
         case .closesLater(let time, let unasked):

@@ -13,6 +13,8 @@ struct TryFacts {
     var octets: [UInt8] = []
     /// The connection on which it was sent although nothing was wrong with the one before.
     var hedge: Int32?
+    /// It stood behind others when it was sent again, or was tried again in the turn in which its answer came.
+    var mayHaveOneMore = false
     /// The last one on which it may have been; where the one before had just failed, that cannot be told.
     var possibleHedge: Int32?
 }
@@ -79,6 +81,10 @@ extension HTTPLedger {
         let lasts = lastTries(facts)
         let obstacleToHedge = contradiction(toHedge: connection, facts)
         if obstacleToHedge == nil { requests[Int(number)].tries.possibleHedge = connection }
+        if lasts.contains(where: { mayHaveWaitedBehind($0, number) }) {
+            requests[Int(number)].tries.mayHaveOneMore = true
+            return
+        }
         if lasts.contains(where: { obstacleToReplay($0, number) == nil }) { return }
         guard let settings else {
             return fail("request \(number) is sent again, but \(obstacleToReplay(last, number)!)")
@@ -121,7 +127,7 @@ extension HTTPLedger {
 
     /// Where the answer before that to a request ended in what the backend sent.
     private func previousEnd(_ tap: Tap, _ request: Int32) -> Int {
-        tap.answers.last { answers[Int($0)].plan.request != request }.map { answers[Int($0)].end } ?? 0
+        tap.answers.prefix { answers[Int($0)].plan.request != request }.last.map { answers[Int($0)].end } ?? 0
     }
 
     /// Why nothing that is worth another try happened to the last one; nil where something did.
@@ -136,8 +142,9 @@ extension HTTPLedger {
             let least = min(times.responseHeadNanoseconds, settings.perTryNanoseconds ?? .max)
             if kernel.now >= facts.sentAt + least { return nil }
         }
-        let answer = taps[Int(last)].answers.last.map { answers[Int($0)] }
-        guard let answer, answer.plan.request == facts.plan.number, Int(one.toUs.read) >= answer.headEnd
+        let answer = taps[Int(last)].answers.map { answers[Int($0)] }
+            .last { $0.plan.request == facts.plan.number }
+        guard let answer, Int(one.toUs.read) >= answer.headEnd
         else {
             return "nothing went wrong with the last try"
         }
@@ -148,7 +155,9 @@ extension HTTPLedger {
     /// up before its backend had seen it is a try too, so where requests are hedged one may seem to be left out.
     private func checkTurn(_ connection: Int32, _ facts: RequestFacts) {
         let pool = pool(ofClient: facts.client)
-        guard plan.isStrict, let backend = backendIndex(connection, pool) else { return }
+        guard plan.isStrict, !facts.tries.mayHaveOneMore, let backend = backendIndex(connection, pool) else {
+            return
+        }
         let counts = pool.backends.indices.map { index in facts.tries.backends.count { $0 == index } }
         let leftOut = counts.count { $0 < counts[backend] }
         if leftOut > (listener(ofClient: facts.client).retry?.hedges == true ? 1 : 0) {
@@ -181,7 +190,8 @@ extension HTTPLedger {
             fail("request \(number) is answered by a try that is not its last")
         }
         // A hedge that was never sent counts as well.
-        guard plan.isStrict, let settings = listener(ofClient: facts.client).retry, !settings.hedges,
+        guard plan.isStrict, !facts.tries.mayHaveOneMore,
+            let settings = listener(ofClient: facts.client).retry, !settings.hedges,
             settings.takes(status: answer.plan.status), facts.plan.framing == .none,
             facts.plan.isIdempotent || settings.includesNonIdempotent,
             facts.tries.backends.count <= settings.attempts

@@ -46,6 +46,7 @@ struct HTTPSource {
     /// Statuses that somebody tries again on: frequent where there are any.
     let retriedStatuses: [Int]
     let isAboutHedges: Bool
+    let isAboutBatches: Bool
 
     mutating func below(_ bound: Int) -> Int { bound <= 0 ? 0 : Int(random.next() % UInt64(bound)) }
     mutating func oneIn(_ count: Int) -> Bool { below(count) == 0 }
@@ -63,6 +64,7 @@ struct HTTPSource {
         var plan = RequestPlan(number: number)
         plan.method = ["GET", "GET", "HEAD", "POST", "POST", "PUT", "DELETE"][below(7)]
         if isAboutHedges, oneIn(2) { return plainRequest(number) }
+        if isAboutBatches, !oneIn(4) { return plainRequest(number) }
         plan.isOld = oneIn(8)
         plan.acceptsTrailers = oneIn(6)
         plan.hasExtensions = oneIn(3)
@@ -100,7 +102,7 @@ struct HTTPSource {
 
     mutating func client(_ makeNumber: () -> Int32) -> ClientScript {
         var script = ClientScript()
-        let count = isAboutHedges ? 4 + below(8) : oneIn(3) ? 1 : 1 + below(6)
+        let count = isAboutHedges || isAboutBatches ? 4 + below(8) : oneIn(3) ? 1 : 1 + below(6)
         while script.requests.count < count {
             script.requests.append(request(makeNumber()))
             if !script.requests.last!.isPersistent { break }
@@ -164,8 +166,9 @@ struct HTTPSource {
         plan.isEarly = !isStrict && oneIn(8)
         if oneIn(3) { plan.pauseNanoseconds = time(patienceNanoseconds) }
         if isAboutHedges { delay(&plan) }
+        if isAboutBatches { shorten(&plan, to: request) }
         if plan.announcesClose || plan.framing == .untilClose { plan.after = .closes }
-        if !isStrict, !isAboutHedges || oneIn(2) { addTrouble(&plan) }
+        if !isStrict, !isAboutHedges && !isAboutBatches || oneIn(isAboutBatches ? 4 : 2) { addTrouble(&plan) }
         if isAboutRetries, oneIn(3) { plan.fault = .gone(resets: oneIn(3)) }
         return plan
     }

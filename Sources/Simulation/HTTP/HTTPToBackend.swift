@@ -40,14 +40,19 @@ extension HTTPLedger {
         guard let framing = framing(of: head, isRequest: true, hasNoBody: false),
             framing == expected(facts.plan)
         else { return fail("request \(number) reaches the backend with another framing") }
-        checkReuse(connection, number)
-        noteTry(connection, facts)
+        if !isShared(connection, facts) { checkReuse(connection, number) }
+        let isLateCopy = isLateCopy(connection, facts)
+        if !isLateCopy { noteTry(connection, facts) }
         checkStickiness(connection, facts)
         checkIsServed(facts.client)
         if facts.sightings.isEmpty { requests[Int(number)].sightedAt = kernel.now }
-        requests[Int(number)].sightings.append(connection)
-        if !mayBeHedge(connection, number) { requests[Int(number)].sentAt = kernel.now }
-        requests[Int(number)].wholeAt = 0
+        if isLateCopy {
+            requests[Int(number)].sightings.insert(connection, at: 0)
+        } else {
+            requests[Int(number)].sightings.append(connection)
+            if !mayBeHedge(connection, number) { requests[Int(number)].sentAt = kernel.now }
+            requests[Int(number)].wholeAt = 0
+        }
         kernel.trace("backend sees request", Int64(connection), Int64(number))
         taps[place].requests.append(number)
         taps[place].headEnds.append(taps[place].reader.position)
@@ -78,7 +83,9 @@ extension HTTPLedger {
         if unasked > 0, !isNews(backend.movedAt, at: kernel.now) {
             fail("request \(number) goes out behind \(unasked) bytes that nobody asked for")
         }
-        if answer.plan.announcesClose || answer.plan.framing == .untilClose {
+        let mayBeRest =
+            isAnswerNews(connection) && pool(ofClient: requests[Int(number)].client).keepAlive.batch > 1
+        if answer.plan.announcesClose || answer.plan.framing == .untilClose, !mayBeRest {
             fail("request \(number) goes out on a connection that its backend will close")
         }
     }
@@ -96,8 +103,10 @@ extension HTTPLedger {
         if kernel.connection(facts.client).pointee.toUs.read < UInt64(facts.end) {
             fail("request \(number) looks whole before it has come")
         }
-        requests[Int(number)].wholeAt = kernel.now
-        if !mayBeHedge(connection, number) { requests[Int(number)].sentAt = kernel.now }
+        if facts.sightings.last == connection {
+            requests[Int(number)].wholeAt = kernel.now
+            if !mayBeHedge(connection, number) { requests[Int(number)].sentAt = kernel.now }
+        }
         let range = (taps[place].ends.last ?? 0)..<taps[place].reader.position
         taps[place].ends.append(range.upperBound)
         noteWhole(number, UnsafeBufferPointer(rebasing: stream[range]))
