@@ -408,13 +408,13 @@ extension Worker {
                 session.pointee.lastActivityAt &+ bodyIdle, exchange.pointee.attachedAt &+ bodyIdle &+ slowest
             )
         }
-        if session.pointee.behind != BackendConnection.none {
-            return exchange.pointee.requestSentAt &+ Self.longestBehindNanoseconds
-        }
         if waitsForResponseHead(exchange) {
             let retries = retryPlan(session, exchange)
-            let longest = min(
+            var longest = min(
                 plan.pointee.responseHeadTimeoutNanoseconds, retries.pointee.perTryNanoseconds)
+            if session.pointee.behind != BackendConnection.none {
+                longest = min(longest, Self.longestBehindNanoseconds)
+            }
             return min(
                 exchange.pointee.requestSentAt &+ longest, hedgeDeadline(session, exchange, retries))
         }
