@@ -56,6 +56,8 @@ public struct Connection: BitwiseCopyable {
     public var weSentReset = false
     /// What the next operation on our socket fails with; 0 for nothing.
     var pendingError: Int32 = 0
+    /// A send that had sent something had the peer's reset, and did not tell: what comes next looks like an end.
+    public internal(set) var isResetUntold = false
     public internal(set) var lingersZero = false
     /// An operation of ours failed for want of memory or the like: the peer is not to blame.
     public var hadInjectedError = false

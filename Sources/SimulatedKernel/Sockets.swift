@@ -93,6 +93,8 @@ extension SimulatedKernel {
         let connection = connections + Int(index)
         if let failure = writeError(connection) {
             let transferred = operation.pointee.transferred
+            // The kernel's io_send answers what was sent, and the socket gives its error once.
+            if transferred > 0 { connection.pointee.isResetUntold = true }
             return finish(number, result: transferred > 0 ? Int32(bitPattern: transferred) : -failure)
         }
         if happens(.sendOutOfMemory) {

@@ -140,7 +140,7 @@ def all_candidates():
     plain = (*both_modes("tcp"), *both_modes("http"), *http_only())
     variants = []
     for candidate in plain:
-        if candidate.key in ("weir", "haproxy", "nginx", "http-weir", "http-haproxy", "http-nginx"):
+        if candidate.key in ("weir", "haproxy", "nginx", "http-weir", "http-weir-batch", "http-haproxy", "http-nginx"):
             variants += connection_variants(candidate) + share_variants(candidate)
     return {candidate.key: candidate for candidate in (*plain, *variants)}
 

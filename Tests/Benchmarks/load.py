@@ -63,6 +63,8 @@ def in_both_modes(mode):
     by_connections = [f"{prefix}weir@{count}" for count in candidates.CONNECTIONS]
     few_speak = f"{candidates.SPEAKING}-of-{max(candidates.CONNECTIONS)}"
     by_connections.append(f"{prefix}weir@{few_speak}")
+    if mode == "http":
+        by_connections += [f"http-weir-batch@{count}" for count in candidates.CONNECTIONS]
     by_connections += [f"{peer}@{count}" for peer in peers[1:] for count in candidates.CONNECTIONS if count != 64]
     return (
         Cell(f"{prefix}small", f"{title}small: 128-byte responses, 64 kept connections", "request", with_epoll),

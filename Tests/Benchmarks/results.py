@@ -32,20 +32,30 @@ def latency_target(figure, name, share):
                   f"http-weir@{share}", figure, name)
 
 
+def connection_targets(prefix):
+    base, against = (f"{prefix}weir@64",), "64 connections"
+    speaking, most = candidates.SPEAKING, max(candidates.CONNECTIONS)
+    return (
+        Target(f"{prefix}connections", base, 1.15, against, f"{prefix}weir@{speaking}-of-{most}",
+               what=f"CPU time of a request, {speaking} of {most:,} connections speaking"),
+        Target(f"{prefix}connections", base, 1.15, against, f"{prefix}weir@{most}",
+               what=f"CPU time of a request, {most:,} connections speaking all the time"),
+    )
+
+
 BETTER = "the better of HAProxy and nginx"
 
 TARGETS = (
     Target("small", ("haproxy", "nginx"), 1.0, BETTER),
     Target("small-wrk", ("haproxy", "nginx"), None, BETTER),
-    Target("connections", ("weir@64",), 1.15, "64 connections", "weir@5000", what="CPU time of a request at 5,000"),
+    *connection_targets(""),
     Target("mixed", ("haproxy", "nginx"), None, BETTER),
     Target("bulk", ("haproxy-splice",), 0.90, "HAProxy with splice"),
     Target("bulk", ("haproxy",), 0.35, "HAProxy without splice"),
     Target("fresh", ("haproxy", "nginx"), 1.0, BETTER),
     Target("http-small", ("http-haproxy", "http-nginx"), 0.65, BETTER),
     Target("http-small-wrk", ("http-haproxy", "http-nginx"), None, BETTER),
-    Target("http-connections", ("http-weir@64",), 1.15, "64 connections", "http-weir@5000",
-           what="CPU time of a request at 5,000"),
+    *connection_targets("http-"),
     Target("http-mixed", ("http-haproxy", "http-nginx"), None, BETTER),
     Target("http-bulk", ("http-haproxy-splice",), 0.80, "HAProxy with splice"),
     Target("http-bulk", ("http-nginx",), 0.20, "nginx"),

@@ -86,7 +86,7 @@ extension World {
         case .clientReset:
             if !one.peerSentReset, !one.hadInjectedError { return "the client sent no reset" }
         case .clientClosed:
-            if !one.toUs.hasEndArrived { return "the client did not close" }
+            if !one.toUs.hasEndArrived, !one.isResetUntold { return "the client did not close" }
             if Int(one.toUs.read) >= facts.end { return "its request was whole" }
         case .badRequest:
             if facts.plan.illegality == nil, status != 431 { return "there is nothing wrong with it" }
