@@ -407,8 +407,14 @@ def test_figures_come_when_interrupted(log, tail):
     path = log(*MADE)
     following = tail("--stats", path)
     folder = f"/proc/{following.process.pid}/fd"
-    wait_until(lambda: "anon_inode:inotify" in [os.readlink(f"{folder}/{n}") for n in os.listdir(folder)],
-               "it to follow")
+
+    def watches():
+        try:
+            return "anon_inode:inotify" in [os.readlink(f"{folder}/{number}") for number in os.listdir(folder)]
+        except FileNotFoundError:
+            return False  # It closed one meanwhile.
+
+    wait_until(watches, "it to follow")
     assert following.data == b""
     following.interrupt()
     assert following.wait_for_end()[0].startswith("records 7 ")
