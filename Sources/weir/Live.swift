@@ -29,6 +29,18 @@ struct Live {
         throw Failure(JSONFields(members).text("error"))
     }
 
+    /// Prints an answer: as it came, or what `text` makes of its members.
+    static func show(_ body: [UInt8], asJSON: Bool, _ text: (JSONFields) -> String) throws(Failure) {
+        if asJSON {
+            standardOutput(String(decoding: body, as: UTF8.self))
+            return
+        }
+        guard let members = JSONObject.members(of: body) else {
+            throw Failure("what answers is not what Weir answers")
+        }
+        standardOutput(text(JSONFields(members)))
+    }
+
     /// The members of the answer to a command that was carried out; what it was refused for is the failure.
     static func order(
         _ client: AdminClient, _ method: String, _ path: String, _ parameters: [(name: String, value: JSON)]

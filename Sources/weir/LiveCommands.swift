@@ -4,7 +4,6 @@
 import Configuration
 import Control
 import Glibc
-import LogReading
 
 extension Commands {
     static let reload = Command(
@@ -74,14 +73,7 @@ extension Commands {
         let live = try Live(arguments)
         try arguments.finish()
         let body = try live.client().get("/lb/history")
-        if isJSON {
-            standardOutput(String(decoding: body, as: UTF8.self))
-            return 0
-        }
-        guard let members = JSONObject.members(of: body) else {
-            throw Failure("what answers is not what Weir answers")
-        }
-        standardOutput(HistoryTable(JSONFields(members)).text)
+        try Live.show(body, asJSON: isJSON) { HistoryTable($0).text }
         return 0
     }
 

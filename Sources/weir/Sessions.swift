@@ -1,7 +1,6 @@
 // `weir sessions`: the sessions of a running Weir, one by one. Part of the table in `Commands.swift`.
 
 import Control
-import LogReading
 
 extension Commands {
     static let sessions = Command(
@@ -32,15 +31,9 @@ extension Commands {
         try arguments.finish()
         let client = try live.client()
         let body = try Live.answer(client, "/lb/sessions?" + query.joined(separator: "&"))
-        if isJSON {
-            standardOutput(String(decoding: body, as: UTF8.self))
-            return 0
+        try Live.show(body, asJSON: isJSON) {
+            SessionTable($0, style: Screen().style).lines.joined(separator: "\n") + "\n"
         }
-        guard let members = JSONObject.members(of: body) else {
-            throw Failure("what answers is not what Weir answers")
-        }
-        let table = SessionTable(JSONFields(members), style: Screen().style)
-        standardOutput(table.lines.joined(separator: "\n") + "\n")
         return 0
     }
 }
